@@ -1,0 +1,87 @@
+// What Swift cannot see through Glibc: everything behind _GNU_SOURCE, and calls that have no libc wrapper.
+#pragma once
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+static inline int clinux_errno(void) { return errno; }
+static inline void clinux_set_errno(int value) { errno = value; }
+
+// Each wrapper returns what the system call returns and leaves errno set.
+
+static inline int clinux_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
+  struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
+  return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+}
+static inline int clinux_renameat2(int oldfd, const char *oldpath, int newfd, const char *newpath, unsigned flags) {
+  return (int)syscall(SYS_renameat2, oldfd, oldpath, newfd, newpath, flags);
+}
+static inline int clinux_pidfd_open(pid_t pid, unsigned flags) { return (int)syscall(SYS_pidfd_open, pid, flags); }
+static inline int clinux_pidfd_send_signal(int pidfd, int sig) {
+  return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, (void *)0, 0u);
+}
+static inline int clinux_close_range(unsigned first, unsigned last, unsigned flags) {
+  return (int)syscall(SYS_close_range, first, last, flags);
+}
+static inline int clinux_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+static inline int clinux_openat(int dirfd, const char *path, int flags, mode_t mode) { return openat(dirfd, path, flags, mode); }
+static inline int clinux_fcntl(int fd, int cmd, long arg) { return fcntl(fd, cmd, arg); }
+static inline int clinux_ioctl(int fd, unsigned long request, void *arg) { return ioctl(fd, request, arg); }
+static inline int clinux_prctl(int op, unsigned long a, unsigned long b, unsigned long c, unsigned long d) {
+  return prctl(op, a, b, c, d);
+}
+static inline unsigned clinux_major(dev_t d) { return major(d); }
+static inline unsigned clinux_minor(dev_t d) { return minor(d); }
+static inline dev_t clinux_makedev(unsigned ma, unsigned mi) { return makedev(ma, mi); }
+static inline int clinux_wifexited(int s) { return WIFEXITED(s); }
+static inline int clinux_wexitstatus(int s) { return WEXITSTATUS(s); }
+static inline int clinux_wifsignaled(int s) { return WIFSIGNALED(s); }
+static inline int clinux_wtermsig(int s) { return WTERMSIG(s); }
+static inline long clinux_fsopen(const char *type, unsigned flags) { return syscall(SYS_fsopen, type, flags); }
+static inline long clinux_fsconfig(int fd, unsigned command, const char *key, const void *value, int aux) {
+  return syscall(SYS_fsconfig, fd, command, key, value, aux);
+}
+static inline long clinux_fsmount(int fd, unsigned flags, unsigned attributes) { return syscall(SYS_fsmount, fd, flags, attributes); }
+static inline long clinux_move_mount(int from, const char *frompath, int to, const char *topath, unsigned flags) {
+  return syscall(SYS_move_mount, from, frompath, to, topath, flags);
+}
+static inline void clinux_strerror(int number, char *buffer, size_t size) {
+  snprintf(buffer, size, "%s", strerrordesc_np(number) ? strerrordesc_np(number) : "unknown error");
+}

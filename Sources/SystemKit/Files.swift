@@ -1,0 +1,127 @@
+import CLinux
+
+/// Thin, typed wrappers around file system calls. Blocking: never call them on the cooperative pool.
+public enum Files {
+  public static func open(_ path: String, _ flags: Int32, mode: mode_t = 0) throws(SystemError) -> OwnedFD {
+    OwnedFD(adopting: try check("open", path) { clinux_open(path, flags | O_CLOEXEC, mode) })
+  }
+
+  public static func open(_ path: String, at directory: borrowing OwnedFD, _ flags: Int32, mode: mode_t = 0) throws(SystemError) -> OwnedFD {
+    let dirfd = directory.raw
+    return OwnedFD(adopting: try check("openat", path) { clinux_openat(dirfd, path, flags | O_CLOEXEC, mode) })
+  }
+
+  /// Reads until the end or until `limit` bytes; more than `limit` is an error (EFBIG), not a cut.
+  public static func read(_ path: String, limit: Int = 16 << 20) throws(SystemError) -> [UInt8] {
+    try readAll(open(path, O_RDONLY), path: path, limit: limit)
+  }
+
+  public static func readAll(_ fd: borrowing OwnedFD, path: String, limit: Int = 16 << 20) throws(SystemError) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 64 << 10)
+    let raw = fd.raw
+    while true {
+      let count = try check("read", path) { CLinux.read(raw, &chunk, chunk.count) }
+      if count == 0 { return bytes }
+      bytes.append(contentsOf: chunk[0..<count])
+      if bytes.count > limit { throw SystemError(errno: EFBIG, operation: "read", object: path) }
+    }
+  }
+
+  public static func writeAll(_ bytes: UnsafeRawBufferPointer, to fd: borrowing OwnedFD, path: String) throws(SystemError) {
+    var done = 0
+    let raw = fd.raw
+    while done < bytes.count {
+      done += try check("write", path) { CLinux.write(raw, bytes.baseAddress! + done, bytes.count - done) }
+    }
+  }
+
+  /// Replaces `path` as a unit: temporary file, fsync, rename, fsync of the directory.
+  public static func writeAtomically(_ bytes: [UInt8], to path: String, mode: mode_t = 0o600) throws(SystemError) {
+    let directory = parent(of: path)
+    let temporary = "\(path).tmp.\(getpid())"
+    let fd = try open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: mode)
+    do throws(SystemError) {
+      let raw = fd.raw
+      var done = 0
+      while done < bytes.count {
+        done += try bytes.withUnsafeBytes { (buffer) throws(SystemError) in
+          try check("write", temporary) { CLinux.write(raw, buffer.baseAddress! + done, buffer.count - done) }
+        }
+      }
+      try check("fsync", temporary) { fsync(raw) }
+      try check("rename", path) { CLinux.rename(temporary, path) }
+    } catch {
+      unlink(temporary)
+      throw error
+    }
+    try syncDirectory(directory)
+  }
+
+  public static func syncDirectory(_ path: String) throws(SystemError) {
+    let fd = try open(path, O_RDONLY | O_DIRECTORY)
+    let raw = fd.raw
+    try check("fsync", path) { fsync(raw) }
+  }
+
+  /// `mkdir -p`; existing directories are left as they are.
+  public static func makeDirectories(_ path: String, mode: mode_t = 0o755) throws(SystemError) {
+    if mkdir(path, mode) == 0 || clinux_errno() == EEXIST { return }
+    guard clinux_errno() == ENOENT, path != "/", !path.isEmpty else { throw SystemError.last("mkdir", path) }
+    try makeDirectories(parent(of: path), mode: mode)
+    if mkdir(path, mode) != 0 && clinux_errno() != EEXIST { throw SystemError.last("mkdir", path) }
+  }
+
+  public static func exists(_ path: String) -> Bool {
+    var info = stat()
+    return lstat(path, &info) == 0
+  }
+
+  public static func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  /// Names in a directory, without "." and "..", in no order.
+  public static func names(in path: String) throws(SystemError) -> [String] {
+    guard let stream = opendir(path) else { throw SystemError.last("opendir", path) }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while true {
+      clinux_set_errno(0)
+      guard let entry = readdir(stream) else {
+        if clinux_errno() != 0 { throw SystemError.last("readdir", path) }
+        return names
+      }
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+  }
+
+  /// Removes a tree without following links and without crossing into what is mounted below it. What is absent is fine.
+  public static func removeTree(_ path: String) throws(SystemError) {
+    var info = stat()
+    if lstat(path, &info) != 0 {
+      if clinux_errno() == ENOENT { return }
+      throw SystemError.last("lstat", path)
+    }
+    try removeTree(path, device: info.st_dev)
+  }
+
+  private static func removeTree(_ path: String, device: dev_t) throws(SystemError) {
+    var info = stat()
+    if lstat(path, &info) != 0 {
+      if clinux_errno() == ENOENT { return }
+      throw SystemError.last("lstat", path)
+    }
+    if info.st_mode & mode_t(S_IFMT) == mode_t(S_IFDIR) {
+      if info.st_dev != device { throw SystemError(errno: EBUSY, operation: "remove", object: path) }
+      for name in try names(in: path) { try removeTree(path + "/" + name, device: device) }
+      if rmdir(path) != 0 && clinux_errno() != ENOENT { throw SystemError.last("rmdir", path) }
+    } else if unlink(path) != 0 && clinux_errno() != ENOENT {
+      throw SystemError.last("unlink", path)
+    }
+  }
+}
