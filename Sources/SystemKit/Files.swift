@@ -45,8 +45,8 @@ public enum Files {
       let raw = fd.raw
       var done = 0
       while done < bytes.count {
-        done += try bytes.withUnsafeBytes { (buffer) throws(SystemError) in
-          try check("write", temporary) { CLinux.write(raw, buffer.baseAddress! + done, buffer.count - done) }
+        done += try check("write", temporary) {
+          bytes.withUnsafeBytes { CLinux.write(raw, $0.baseAddress! + done, $0.count - done) }
         }
       }
       try check("fsync", temporary) { fsync(raw) }
