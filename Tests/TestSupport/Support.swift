@@ -37,7 +37,10 @@ public func run(_ arguments: [String], environment: [String]? = nil) throws -> (
   var envp: [UnsafeMutablePointer<CChar>?] = (environment ?? []).map { strdup($0) } + [nil]
   defer { envp.forEach { free($0) } }
   var pid: pid_t = 0
-  let failure = posix_spawnp(&pid, arguments[0], &actions, nil, &argv, environment == nil ? environ : &envp[0])
+  let failure =
+    environment == nil
+    ? posix_spawnp(&pid, arguments[0], &actions, nil, &argv, clinux_environ())
+    : posix_spawnp(&pid, arguments[0], &actions, nil, &argv, &envp)
   close(descriptors[1])
   let reading = OwnedFD(adopting: descriptors[0])
   if failure != 0 { throw SystemError(errno: failure, operation: "spawn", object: arguments[0]) }

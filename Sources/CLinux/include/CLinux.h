@@ -86,3 +86,6 @@ static inline long clinux_move_mount(int from, const char *frompath, int to, con
 static inline void clinux_strerror(int number, char *buffer, size_t size) {
   snprintf(buffer, size, "%s", strerrordesc_np(number) ? strerrordesc_np(number) : "unknown error");
 }
+extern char **environ;
+/// The environment of this process, to hand on to a child.
+static inline char **clinux_environ(void) { return environ; }
