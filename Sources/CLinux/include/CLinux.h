@@ -3,6 +3,15 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+// Two types look different under _GNU_SOURCE, and Swift refuses to load both shapes beside its own Glibc module: give these
+// headers the plain view before anything else includes them.
+#include <features.h>
+#undef __USE_XOPEN
+#include <sys/select.h>
+#define __USE_XOPEN 1
+#undef __USE_GNU
+#include <sys/resource.h>
+#define __USE_GNU 1
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
