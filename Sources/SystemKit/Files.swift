@@ -72,6 +72,13 @@ public enum Files {
     if mkdir(path, mode) != 0 && clinux_errno() != EEXIST { throw SystemError.last("mkdir", path) }
   }
 
+  /// What `lstat(2)` says.
+  public static func status(_ path: String) throws(SystemError) -> stat {
+    var info = stat()
+    try check("lstat", path) { lstat(path, &info) }
+    return info
+  }
+
   public static func exists(_ path: String) -> Bool {
     var info = stat()
     return lstat(path, &info) == 0

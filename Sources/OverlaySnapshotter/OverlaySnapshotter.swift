@@ -1,0 +1,177 @@
+internal import BlockingIO
+internal import CLinux
+public import Protocols
+internal import SnapshotIndex
+internal import Synchronization
+internal import SystemKit
+
+/// Snapshots as overlayfs layers: each one a directory, the stack of them mounted by whoever runs the container.
+///
+///     index.db              what there is (SnapshotIndex)
+///     snapshots/ID/fs       the layer's own files, the overlay's upperdir or one of its lowerdirs
+///     snapshots/ID/work     the overlay's scratch space, of active snapshots only
+///     snapshots/new-…, rm-… being made, being removed
+///
+/// A directory is complete and on disk before its row is committed; a row is gone before its directory is. Whatever a crash leaves
+/// has no row, and is removed when the snapshotter is opened or cleaned up.
+public final class OverlaySnapshotter: Snapshotter {
+  let root: String
+  let pool: BlockingPool
+  let index: SnapshotIndex
+  let mountOptions: [String]
+  private let closed = Mutex(false)
+
+  /// Opens or makes the snapshotter's directory. `failedPrecondition` if the kernel cannot mount an overlay there; `invalidArgument` if
+  /// the path holds characters that overlay options cannot carry.
+  public init(root: String) throws {
+    if root.contains(where: { ",:\\\"".contains($0) }) {
+      throw ContainerdError.invalidArgument("overlay root \(root) contains one of , : \\ \" which overlay mount options cannot carry")
+    }
+    do {
+      try Files.makeDirectories("\(root)/snapshots", mode: 0o700)
+      self.mountOptions = try OverlayProbe.options(root: root)
+    } catch let error as SystemError { throw ContainerdError(error, "overlay snapshotter \(root)") }
+    self.root = root
+    self.pool = BlockingPool(label: "overlay", width: 8)
+    self.index = try SnapshotIndex(path: "\(root)/index.db")
+    try removeLeftovers()
+  }
+
+  func directory(_ id: Int64) -> String { "\(root)/snapshots/\(id)" }
+  func upper(_ id: Int64) -> String { "\(directory(id))/fs" }
+
+  public func stat(_ key: String) async throws -> SnapshotInfo { try await run { try $0.index.get(key).info } }
+
+  public func update(_ info: SnapshotInfo, fields: FieldMask) async throws -> SnapshotInfo {
+    try await run { try $0.index.update(info, fields: fields).info }
+  }
+
+  public func usage(_ key: String) async throws -> SnapshotUsage {
+    try await run { snapshotter in
+      let entry = try snapshotter.index.get(key)
+      return entry.info.kind == .committed ? entry.usage : try DiskUsage.measure(snapshotter.upper(entry.id))
+    }
+  }
+
+  public func mounts(_ key: String) async throws -> [Mount] {
+    try await run { snapshotter in
+      let entry = try snapshotter.index.get(key)
+      if entry.info.kind == .committed { throw ContainerdError.failedPrecondition("snapshot \(key) is committed: it has no mounts") }
+      return snapshotter.mounts(of: entry)
+    }
+  }
+
+  public func prepare(_ key: String, parent: String?, labels: Labels) async throws -> [Mount] {
+    try await run { try $0.make(.active, key, parent, labels) }
+  }
+
+  public func view(_ key: String, parent: String?, labels: Labels) async throws -> [Mount] {
+    try await run { try $0.make(.view, key, parent, labels) }
+  }
+
+  public func commit(_ name: String, key: String, labels: Labels) async throws {
+    try await run { snapshotter in
+      let entry = try snapshotter.index.get(key)
+      let usage = try DiskUsage.measure(snapshotter.upper(entry.id))
+      try snapshotter.index.commit(name, key: key, labels: labels, usage: usage)
+      // The work directory is of no use to a layer that is only read.
+      try snapshotter.system("snapshot \(name)") { try Files.removeTree("\(snapshotter.directory(entry.id))/work") }
+    }
+  }
+
+  public func remove(_ key: String) async throws {
+    try await run { snapshotter in
+      let id = try snapshotter.index.remove(key)
+      try snapshotter.system("snapshot \(key)") { try snapshotter.discard("\(id)") }
+    }
+  }
+
+  public func walk(_ filters: FilterSet, _ visit: @Sendable (SnapshotInfo) async throws -> Void) async throws {
+    let infos = try await run { try $0.index.all() }
+    for info in infos where filters.matches(info) { try await visit(info) }
+  }
+
+  public func cleanup() async throws { try await run { try $0.removeLeftovers() } }
+
+  public func close() async throws { closed.withLock { $0 = true } }
+
+  // MARK: on the blocking pool
+
+  private func run<Value: Sendable>(_ body: @escaping @Sendable (OverlaySnapshotter) throws -> Value) async throws -> Value {
+    if closed.withLock({ $0 }) { throw ContainerdError.failedPrecondition("overlay snapshotter \(root) is closed") }
+    return try await pool.run { try body(self) }
+  }
+
+  func system<Value>(_ object: String, _ body: () throws -> Value) throws -> Value {
+    do { return try body() } catch let error as SystemError { throw ContainerdError(error, object) }
+  }
+
+  private func make(_ kind: SnapshotInfo.Kind, _ key: String, _ parent: String?, _ labels: Labels) throws -> [Mount] {
+    let entry = try index.create(kind, key: key, parent: parent, labels: labels) { entry in
+      try system("snapshot \(key)") { try makeDirectory(of: entry) }
+    }
+    return mounts(of: entry)
+  }
+
+  /// Builds `new-ID` whole, then renames it into place, all before the row commits.
+  private func makeDirectory(of entry: SnapshotEntry) throws {
+    let new = "\(root)/snapshots/new-\(entry.id)"
+    try Files.removeTree(new)
+    try check("mkdir", new) { mkdir(new, 0o700) }
+    let fs = "\(new)/fs"
+    try check("mkdir", fs) { mkdir(fs, 0o755) }
+    if entry.info.kind == .active { try check("mkdir", new) { mkdir("\(new)/work", 0o711) } }
+    if let parent = entry.parents.first {
+      // The root of the container is this directory: it looks like the parent's.
+      let status = try Files.status(upper(parent))
+      try check("chown", fs) { chown(fs, status.st_uid, status.st_gid) }
+      try check("chmod", fs) { chmod(fs, status.st_mode & 0o7777) }
+    }
+    try Files.syncDirectory(new)
+    let place = directory(entry.id)
+    try Files.removeTree(place)
+    try check("rename", place) { rename(new, place) }
+    try Files.syncDirectory("\(root)/snapshots")
+  }
+
+  /// Renames first: from then on nobody finds it, however long the removal takes.
+  private func discard(_ name: String) throws {
+    let doomed = "\(root)/snapshots/rm-\(name)"
+    let path = "\(root)/snapshots/\(name)"
+    if rename(path, doomed) != 0 {
+      if clinux_errno() == ENOENT { return }
+      throw SystemError.last("rename", path)
+    }
+    try Files.removeTree(doomed)
+  }
+
+  /// Removes every directory that has no row.
+  private func removeLeftovers() throws {
+    try system("overlay snapshotter \(root)") {
+      // Rows are read after the names: a directory made meanwhile has its row in sight or is not in the list.
+      let names = try Files.names(in: "\(root)/snapshots")
+      let known = try index.numbers()
+      for name in names {
+        if let id = Int64(name) {
+          if !known.contains(id) { try discard(name) }
+        } else if name.hasPrefix("rm-") {
+          try Files.removeTree("\(root)/snapshots/\(name)")
+        } else if name.hasPrefix("new-"), let id = Int64(name.dropFirst(4)), !known.contains(id), id <= (known.max() ?? 0) || known.isEmpty {
+          try Files.removeTree("\(root)/snapshots/\(name)")
+        }
+      }
+    }
+  }
+}
+
+extension ContainerdError {
+  init(_ error: SystemError, _ object: String) {
+    let code: Code =
+      switch error.errno {
+      case ENOSPC, EDQUOT, EMFILE, ENFILE: .resourceExhausted
+      case EACCES, EPERM, EROFS: .permissionDenied
+      default: .unknown
+      }
+    self.init(code, "\(object): \(error)")
+  }
+}
