@@ -1,0 +1,1 @@
+#include "CInit.h"
