@@ -109,7 +109,7 @@ let network: [Target] = [
   module("EmbeddedRegistry", ["Hashing", "Protocols", "BlockingIO", nioCore, nioHTTP1, nioPosix]),
   module("ContainerdAPI", [grpcCore, grpcProtobuf, swiftProtobuf], settings: generated),
   module("GRPCTransport", [grpcCore, grpcPosix, nioCore, nioPosix]),
-  module("GRPCFrontend", ["ContainerdAPI", "Protocols", "OCI", grpcCore, swiftProtobuf, logging]),
+  module("GRPCFrontend", ["ContainerdAPI", "Protocols", grpcCore, swiftProtobuf, logging]),
   module("ShimRuntime", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "ContainerdAPI", swiftProtobuf, nioCore, nioPosix, logging]),
   .executableTarget(
     name: "containerd-ref",

@@ -1,4 +1,4 @@
-public import SwiftProtobuf
+import SwiftProtobuf
 
 extension Google_Protobuf_Any {
   /// Packs a message the way containerd's clients expect: the bare type name, without `type.googleapis.com/`.

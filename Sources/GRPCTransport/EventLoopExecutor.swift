@@ -1,4 +1,4 @@
-public import NIOCore
+import NIOCore
 
 /// Runs tasks on an event loop: an RPC then needs no hop between threads, which halves its latency.
 ///

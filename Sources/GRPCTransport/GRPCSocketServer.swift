@@ -1,5 +1,5 @@
-public import GRPCCore
-public import GRPCNIOTransportHTTP2Posix
+import GRPCCore
+import GRPCNIOTransportHTTP2Posix
 import NIOCore
 import NIOPosix
 

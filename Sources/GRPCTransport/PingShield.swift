@@ -1,4 +1,4 @@
-public import NIOCore
+import NIOCore
 
 /// Answers HTTP/2 PING frames below the HTTP/2 handler, so that it never counts them.
 ///

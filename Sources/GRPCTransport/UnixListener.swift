@@ -1,5 +1,5 @@
-public import GRPCNIOTransportHTTP2Posix
-public import NIOCore
+import GRPCNIOTransportHTTP2Posix
+import NIOCore
 import Glibc
 import NIOPosix
 

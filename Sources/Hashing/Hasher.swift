@@ -1,5 +1,5 @@
-internal import CCrypto
-public import Protocols
+import CCrypto
+import Protocols
 
 /// An incremental digest over libcrypto, which uses the processor's SHA instructions.
 ///

@@ -1,4 +1,4 @@
-internal import Protocols
+import Protocols
 
 /// Labels as a file: one `key=value` line each, with `\n`, `\=` and `\\` escaped. Sorted, so that equal labels are equal bytes.
 enum LabelFile {

@@ -1,8 +1,8 @@
-internal import BlockingIO
-internal import CLinux
-internal import Protocols
-internal import SystemKit
-internal import Synchronization
+import BlockingIO
+import CLinux
+import Protocols
+import SystemKit
+import Synchronization
 
 /// Reads one blob through a descriptor of its own: deleting the name does not disturb it.
 final class LocalContentReader: ContentReader {

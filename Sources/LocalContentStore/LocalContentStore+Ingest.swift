@@ -1,9 +1,9 @@
-internal import BlockingIO
-internal import CLinux
-internal import Hashing
-public import Protocols
-internal import Synchronization
-internal import SystemKit
+import BlockingIO
+import CLinux
+import Hashing
+import Protocols
+import Synchronization
+import SystemKit
 
 extension LocalContentStore {
   public func writer(ref: String, expected: IngestExpectation) async throws -> any ContentWriter {

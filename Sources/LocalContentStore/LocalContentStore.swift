@@ -1,9 +1,9 @@
-internal import BlockingIO
-internal import CLinux
-internal import Hashing
-public import Protocols
-internal import SystemKit
-internal import Synchronization
+import BlockingIO
+import CLinux
+import Hashing
+import Protocols
+import SystemKit
+import Synchronization
 
 /// A content store in a directory, in containerd's form:
 ///

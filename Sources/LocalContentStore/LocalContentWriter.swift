@@ -1,9 +1,9 @@
-internal import BlockingIO
-internal import CLinux
-internal import Hashing
-internal import Protocols
-internal import SystemKit
-internal import Synchronization
+import BlockingIO
+import CLinux
+import Hashing
+import Protocols
+import SystemKit
+import Synchronization
 
 /// The open end of an ingest. Bytes go straight to `data` and through the hash; resuming hashes what is on disk again.
 final class LocalContentWriter: ContentWriter {

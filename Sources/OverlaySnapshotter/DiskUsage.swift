@@ -1,6 +1,6 @@
-internal import CLinux
-internal import Protocols
-internal import SystemKit
+import CLinux
+import Protocols
+import SystemKit
 
 /// What a tree takes on disk: allocated bytes, and inodes, a file with several names counted once.
 enum DiskUsage {

@@ -1,6 +1,6 @@
-internal import CLinux
-internal import Protocols
-internal import SystemKit
+import CLinux
+import Protocols
+import SystemKit
 
 /// Finds out, by mounting one, whether overlays work below a directory, and which options they need there.
 enum OverlayProbe {

@@ -1,5 +1,5 @@
-internal import Protocols
-internal import SnapshotIndex
+import Protocols
+import SnapshotIndex
 
 extension OverlaySnapshotter {
   /// The mounts of an active snapshot or a view, a pure function of the entry.

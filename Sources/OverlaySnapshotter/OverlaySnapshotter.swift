@@ -1,9 +1,9 @@
-internal import BlockingIO
-internal import CLinux
-public import Protocols
-internal import SnapshotIndex
-internal import Synchronization
-internal import SystemKit
+import BlockingIO
+import CLinux
+import Protocols
+import SnapshotIndex
+import Synchronization
+import SystemKit
 
 /// Snapshots as overlayfs layers: each one a directory, the stack of them mounted by whoever runs the container.
 ///

@@ -1,6 +1,6 @@
-internal import Foundation
-internal import GRDB
-public import Protocols
+import Foundation
+import GRDB
+import Protocols
 
 /// What a snapshotter knows about its snapshots, in one SQLite file: kinds, parents, labels, usage.
 ///
