@@ -1,11 +1,13 @@
 import Protocols
+import Synchronization
 
 extension ShimRuntime {
   /// Opens the socket where shims deliver events. To be called before `reattach()`: shims that outlived the previous daemon
   /// deliver there what they had to keep.
   public func start() async throws {
     let server = try await TTRPCServer.listen(
-      path: configuration.eventsAddress, group: group, methods: [EventForwarding.path: .inOrder(forward)])
+      path: context.configuration.eventsAddress, group: context.group,
+      methods: [EventForwarding.path: .inOrder(EventForwarding(events: context.events, registry: registry).forward)])
     eventServer.withLock { $0 = server }
   }
 

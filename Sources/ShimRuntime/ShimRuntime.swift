@@ -15,11 +15,7 @@ import Synchronization
 public final class ShimRuntime: Runtime {
   public let name: String
 
-  let configuration: Configuration
-  let events: any EventPublisher
-  let logger: Logger
-  let group: any EventLoopGroup
-  let pool: BlockingPool
+  let context: ShimContext
   let registry = TaskRegistry()
   let eventServer = Mutex<TTRPCServer?>(nil)
 
@@ -31,11 +27,8 @@ public final class ShimRuntime: Runtime {
     group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
   ) {
     self.name = name
-    self.configuration = configuration
-    self.events = events
-    self.logger = logger
-    self.group = group
-    self.pool = BlockingPool(label: "shim-runtime")
+    self.context = ShimContext(
+      configuration: configuration, events: events, logger: logger, group: group, pool: BlockingPool(label: "shim-runtime"))
   }
 
   public func task(_ id: String, namespace: String) async throws -> any ContainerTask {
