@@ -143,6 +143,11 @@ if let only = Context.environment["REF_ONLY"] {
   targets = targets.filter { wanted.contains($0.name) }
 }
 
+let present = Set(targets.map(\.name))
+for target in targets {
+  target.dependencies.removeAll { if case .byNameItem(let name, _) = $0 { !present.contains(name) } else { false } }
+}
+
 let usesNetwork = !coreOnly && targets.contains { target in network.contains { $0.name == target.name } }
 let corePackages: [Package.Dependency] = [
   .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),

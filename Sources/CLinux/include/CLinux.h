@@ -98,3 +98,12 @@ static inline void clinux_strerror(int number, char *buffer, size_t size) {
 extern char **environ;
 /// The environment of this process, to hand on to a child.
 static inline char **clinux_environ(void) { return environ; }
+#include <locale.h>
+#include <sys/mman.h>
+/// Names in archives are UTF-8: give this thread a locale in which they pass unchanged, whatever the process has.
+static inline int clinux_use_utf8_locale(void) {
+  locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+  if (locale == (locale_t)0) return -1;
+  uselocale(locale);
+  return 0;
+}

@@ -1,0 +1,34 @@
+import Glibc
+
+/// A thread for one piece of work, gone when the work is done: for work that changes the thread itself, such as entering a mount namespace.
+public enum DedicatedThread {
+  private final class Work {
+    let body: () -> Void
+    init(_ body: @escaping () -> Void) { self.body = body }
+  }
+
+  public static func run<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+    try await withCheckedThrowingContinuation { continuation in
+      let work = Unmanaged.passRetained(Work { continuation.resume(with: Result(catching: body)) })
+      var thread = pthread_t()
+      let failure = pthread_create(
+        &thread, nil,
+        { argument in
+          guard let argument else { return nil }
+          Unmanaged<Work>.fromOpaque(argument).takeRetainedValue().body()
+          return nil
+        }, work.toOpaque())
+      if failure != 0 {
+        work.release()
+        continuation.resume(throwing: ThreadError(errno: failure))
+      } else {
+        pthread_detach(thread)
+      }
+    }
+  }
+}
+
+public struct ThreadError: Error, CustomStringConvertible {
+  public let errno: Int32
+  public var description: String { "pthread_create: \(String(cString: strerror(errno)))" }
+}

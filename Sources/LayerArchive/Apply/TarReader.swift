@@ -1,0 +1,78 @@
+import CArchive
+import Protocols
+
+/// Hands out the entries of a tar archive, one after another, over libarchive, which gets decompressed bytes only.
+enum TarReader {
+  /// One entry, valid during the call. `readData` delivers its data as (bytes, offset) and may be called once.
+  struct Entry {
+    fileprivate let archive: OpaquePointer
+    let header: OpaquePointer
+    let path: String
+    /// Target of a hard link.
+    let hardLink: String?
+
+    func readData(_ body: (UnsafeRawBufferPointer, Int64) throws -> Void) throws {
+      while true {
+        var pointer: UnsafeRawPointer?
+        var count = 0
+        var offset: la_int64_t = 0
+        let status = archive_read_data_block(archive, &pointer, &count, &offset)
+        if status == ARCHIVE_EOF { return }
+        if status < ARCHIVE_WARN { throw broken(archive, "entry \"\(path)\"") }
+        if count > 0 { try body(UnsafeRawBufferPointer(start: pointer, count: count), offset) }
+      }
+    }
+  }
+
+  private final class Context {
+    let stream: LayerStream
+    var failure: (any Error)?
+    init(_ stream: LayerStream) { self.stream = stream }
+  }
+
+  static func forEachEntry(of stream: LayerStream, _ body: (Entry) throws -> Void) throws {
+    guard let archive = archive_read_new() else { throw ContainerdError(.resourceExhausted, "libarchive: no memory for a reader") }
+    defer { archive_read_free(archive) }
+    archive_read_support_format_tar(archive)
+    archive_read_support_format_empty(archive)
+    let context = Context(stream)
+    let opened = withExtendedLifetime(context) {
+      archive_read_open(
+        archive, Unmanaged.passUnretained(context).toOpaque(), nil,
+        { _, data, buffer in
+          guard let data else { return -1 }
+          let context = Unmanaged<Context>.fromOpaque(data).takeUnretainedValue()
+          do {
+            guard let bytes = try context.stream.next() else { return 0 }
+            buffer?.pointee = bytes.baseAddress
+            return bytes.count
+          } catch {
+            context.failure = error
+            return -1
+          }
+        }, nil)
+    }
+    try withExtendedLifetime(context) {
+      if opened != ARCHIVE_OK { throw context.failure ?? broken(archive, "archive") }
+      while true {
+        var header: OpaquePointer?
+        let status = archive_read_next_header(archive, &header)
+        if status == ARCHIVE_EOF { return }
+        if status < ARCHIVE_WARN { throw context.failure ?? broken(archive, "archive") }
+        guard let header else { continue }
+        guard let path = archive_entry_pathname(header) ?? archive_entry_pathname_utf8(header) else {
+          throw ContainerdError.invalidArgument("archive has an entry whose name cannot be read")
+        }
+        let link = archive_entry_hardlink(header) ?? archive_entry_hardlink_utf8(header)
+        do {
+          try body(Entry(archive: archive, header: header, path: String(cString: path), hardLink: link.map { String(cString: $0) }))
+        } catch { throw context.failure ?? error }
+      }
+    }
+  }
+
+  private static func broken(_ archive: OpaquePointer, _ what: String) -> ContainerdError {
+    let reason = archive_error_string(archive).map { String(cString: $0) } ?? "unknown cause"
+    return .invalidArgument("\(what) near byte \(archive_filter_bytes(archive, 0)) of the archive: \(reason)")
+  }
+}

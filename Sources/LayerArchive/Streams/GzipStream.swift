@@ -1,0 +1,66 @@
+import CISAL
+import Protocols
+
+/// gzip through ISA-L, which inflates twice as fast as zlib. Several members in a row are one stream (RFC 1952, 2.2); zero bytes after
+/// the last are padding.
+final class GzipStream: Decompressor {
+  private let source: BlockingContentSource
+  private let state = UnsafeMutablePointer<inflate_state>.allocate(capacity: 1)
+  private let output = OutputBuffer(capacity: 1 << 20)
+  private let input = OutputBuffer(capacity: BlockingContentSource.chunk)
+  private var left = 0
+  private var position = 0
+  private var finished = false
+  private var started = false
+
+  init(_ source: BlockingContentSource) {
+    self.source = source
+    isal_inflate_init(state)
+    state.pointee.crc_flag = UInt32(ISAL_GZIP)
+  }
+
+  deinit { state.deallocate() }
+
+  func next() throws -> UnsafeRawBufferPointer? {
+    while !finished {
+      if left == 0 {
+        guard let bytes = try source.next() else {
+          if started && state.pointee.block_state != ISAL_BLOCK_FINISH || !started {
+            throw ContainerdError.invalidArgument("gzip stream ends too early, after \(source.consumed.size) bytes")
+          }
+          finished = true
+          return nil
+        }
+        bytes.withUnsafeBytes { input.memory.copyMemory(from: $0) }
+        position = 0
+        left = bytes.count
+      }
+      if started && state.pointee.block_state == ISAL_BLOCK_FINISH {
+        // Between members: either another one begins, or padding follows.
+        while left > 0 && input.memory[position] == 0 {
+          position += 1
+          left -= 1
+        }
+        if left == 0 { continue }
+        if input.memory[position] != 0x1f { throw ContainerdError.invalidArgument("gzip stream has bytes after its end that are no gzip") }
+        isal_inflate_reset(state)
+        state.pointee.crc_flag = UInt32(ISAL_GZIP)
+      }
+      started = true
+      guard let inputBase = input.memory.baseAddress, let outputBase = output.memory.baseAddress else { return nil }
+      state.pointee.next_in = inputBase.advanced(by: position).assumingMemoryBound(to: UInt8.self)
+      state.pointee.avail_in = UInt32(left)
+      state.pointee.next_out = outputBase.assumingMemoryBound(to: UInt8.self)
+      state.pointee.avail_out = UInt32(output.memory.count)
+      let status = isal_inflate(state)
+      if status != ISAL_DECOMP_OK && status != ISAL_END_INPUT {
+        throw ContainerdError.invalidArgument("gzip stream is broken near byte \(source.consumed.size - Int64(left)): inflate error \(status)")
+      }
+      position += left - Int(state.pointee.avail_in)
+      left = Int(state.pointee.avail_in)
+      let produced = output.memory.count - Int(state.pointee.avail_out)
+      if produced > 0 { return UnsafeRawBufferPointer(rebasing: output.memory[0..<produced]) }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,31 @@
+import CLinux
+import Foundation
+import GRPCFrontend
+import Protocols
+import SystemKit
+
+extension Identity {
+  /// The daemon's identity; its UUID is made once and kept in the root directory.
+  static func load(root: String) throws -> Identity {
+    let path = "\(root)/uuid"
+    let uuid: String
+    if Files.exists(path) {
+      uuid = String(decoding: try Files.read(path), as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    } else {
+      uuid = UUID().uuidString.lowercased()
+      try Files.writeAtomically(Array(uuid.utf8), to: path, mode: 0o644)
+    }
+    var status = stat()
+    let namespace = stat("/proc/self/ns/pid", &status) == 0 ? UInt64(status.st_ino) : 0
+    return Identity(version: Version.number, revision: Version.revision, uuid: uuid, pid: UInt64(getpid()), pidNamespace: namespace)
+  }
+}
+
+enum Executable {
+  /// The file that this process runs.
+  static func path() throws -> String {
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let count = try check("readlink", "/proc/self/exe") { readlink("/proc/self/exe", &buffer, buffer.count - 1) }
+    return String(decoding: buffer[0..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
