@@ -18,6 +18,9 @@ struct BundleCleanup: Sendable {
     await context.attempt("shim cannot delete", for: bundle.key) {
       status = try await context.pool.run { try command.delete() }
     }
+    await context.attempt("socket is left behind", for: bundle.key) {
+      try await context.pool.run { if let endpoint = try bundle.endpoint() { try StaleSocket.remove(endpoint.socketPath) } }
+    }
     await context.attempt("bundle is left behind", for: bundle.key, level: .error) {
       try await context.pool.run { try bundle.remove() }
     }

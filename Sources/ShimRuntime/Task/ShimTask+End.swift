@@ -20,7 +20,7 @@ extension ShimTask {
       // An exec cannot outlive the container's cgroup, which the shim's `delete` kills.
       return exec == nil ? status : ExitStatus(pid: pid(exec: exec), code: Self.killed, exitedAt: status.exitedAt)
     } catch {
-      throw ContainerdError(classifying: error, "task \(id)")
+      throw ShimComplaint.classified(error, "task \(id)")
     }
   }
 
@@ -45,7 +45,7 @@ extension ShimTask {
       guard let ending = end(dead: false) else { throw error }
       return await ending.outcome.value
     } catch {
-      throw ContainerdError(classifying: error, "task \(id)")
+      throw ShimComplaint.classified(error, "task \(id)")
     }
   }
 

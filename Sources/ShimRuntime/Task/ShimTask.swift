@@ -133,7 +133,7 @@ final class ShimTask: ContainerTask {
       _ = await ending.outcome.value
       throw ContainerdError.notFound("task \(id): its shim has ended")
     } catch {
-      throw ContainerdError(classifying: error, "task \(id)")
+      throw ShimComplaint.classified(error, "task \(id)")
     }
   }
 }
