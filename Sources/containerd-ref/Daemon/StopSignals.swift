@@ -1,5 +1,5 @@
-import CLinux
-import Dispatch
+@preconcurrency import Dispatch
+import Glibc
 
 /// SIGTERM and SIGINT as something to wait for.
 final class StopSignals: Sendable {
