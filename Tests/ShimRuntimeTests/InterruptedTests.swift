@@ -207,7 +207,8 @@ import Testing
     try bundle.make(spec: [])
     let runtime = scene.runtime()
     let request = TaskCreation(
-      namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: []), rootfs: [], runtime: try shim("if [ $ACTION = start ]; then exit 1; fi"))
+      namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: []), rootfs: [],
+      runtime: try shim("if [ $ACTION = start ]; then exit 1; fi"))
     #expect(await code { try await runtime.create(request) } == .unknown, "the start is reached")
     try await expectNothingLeft(bundle, runtime)
   }

@@ -36,11 +36,18 @@ struct ShimBinary: Sendable {
       return runtime
     }
     let parts = runtime.split(separator: ".", omittingEmptySubsequences: false)
-    let legal = runtime.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0) || [0x2d, 0x2e, 0x5f].contains($0) }
-    guard legal, parts.count >= 2, parts.allSatisfy({ !$0.isEmpty }) else {
+    guard runtime.utf8.allSatisfy(isLegal), parts.count >= 2, parts.allSatisfy({ !$0.isEmpty }) else {
       throw .invalidArgument("runtime \"\(runtime)\" is neither a name like io.containerd.runc.v2 nor an absolute path")
     }
     return "containerd-shim-\(parts[parts.count - 2])-\(parts[parts.count - 1])"
+  }
+
+  /// Letters, digits, '-', '.', '_': what a file name may safely be made of.
+  private static func isLegal(_ byte: UInt8) -> Bool {
+    switch byte {
+    case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f: true
+    default: false
+    }
   }
 
   private static func isExecutable(_ path: String) -> Bool {

@@ -29,6 +29,8 @@ final class TTRPCServer: Sendable {
     self.connections = connections
   }
 
+  deinit { endAll() }
+
   /// - Parameter methods: by `package.Service/Method`. What is not there is answered with `notImplemented`.
   static func listen(path: String, group: any EventLoopGroup, methods: [String: Method]) async throws -> TTRPCServer {
     let connections = Connections()
@@ -40,11 +42,12 @@ final class TTRPCServer: Sendable {
         }
       }
       let channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+      let server = TTRPCServer(channel: channel, connections: connections)
       // Only root's shims talk to it; connecting needs write permission on the socket file.
       try await BlockingPool(label: "ttrpc-listen", width: 1).run { () throws(SystemError) in
         _ = try check("chmod", path) { chmod(path, 0o600) }
       }
-      return TTRPCServer(channel: channel, connections: connections)
+      return server
     } catch {
       throw ContainerdError.unavailable("listen on \(path): \(error)")
     }
@@ -52,9 +55,13 @@ final class TTRPCServer: Sendable {
 
   /// Stops listening and ends every connection.
   func close() async {
-    channel.close(promise: nil)
-    for connection in connections.takeAll() { connection.close(promise: nil) }
+    endAll()
     // The future never fails: it only says that the channel is closed.
     try? await channel.closeFuture.get()
+  }
+
+  private func endAll() {
+    channel.close(promise: nil)
+    for connection in connections.takeAll() { connection.close(promise: nil) }
   }
 }
