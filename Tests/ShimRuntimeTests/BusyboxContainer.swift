@@ -54,7 +54,7 @@ struct BusyboxContainer {
       {"ociVersion":"1.0.2","process":\(Self.process(script)),"root":{"path":"rootfs"},"hostname":"busybox",
        "mounts":[{"destination":"/proc","type":"proc","source":"proc"},
                  {"destination":"/dev","type":"tmpfs","source":"tmpfs","options":["nosuid","mode=755"]}],
-       "linux":{"cgroupsPath":"/shimrt-tests/\(id)",
+       "linux":{"cgroupsPath":"/shimrt-\(id)",
                 "namespaces":[{"type":"pid"},{"type":"ipc"},{"type":"uts"},{"type":"mount"},{"type":"network"}]}}
       """
     return Array(text.utf8)
@@ -76,7 +76,7 @@ struct BusyboxContainer {
   func leftovers() throws -> [String] {
     var found: [String] = []
     let bundle = try Bundle(TaskKey(namespace: "shimrt", id: id), configuration: scene.configuration())
-    for path in [bundle.path, bundle.workPath, "/run/containerd/runc/shimrt/\(id)", "/sys/fs/cgroup/pids/shimrt-tests/\(id)"]
+    for path in [bundle.path, bundle.workPath, "/run/containerd/runc/shimrt/\(id)", "/sys/fs/cgroup/pids/shimrt-\(id)"]
     where Files.exists(path) { found.append(path) }
     let mounts = String(decoding: try Files.read("/proc/self/mountinfo"), as: UTF8.self)
     if mounts.contains("\(bundle.path)/") { found.append("mounts below \(bundle.path)") }
