@@ -126,6 +126,8 @@ public final class OverlaySnapshotter: Snapshotter {
       let status = try Files.status(upper(parent))
       try check("chown", fs) { chown(fs, status.st_uid, status.st_gid) }
       try check("chmod", fs) { chmod(fs, status.st_mode & 0o7777) }
+      var times = [status.st_atim, status.st_mtim]
+      try check("utimensat", fs) { utimensat(AT_FDCWD, fs, &times, 0) }
     }
     try Files.syncDirectory(new)
     let place = directory(entry.id)

@@ -1,0 +1,33 @@
+import AsyncHTTPClient
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+import Protocols
+
+/// What a registry's refusal means: the class by status, the words from its error document.
+enum RegistryErrors {
+  static func error(_ response: HTTPClientResponse, _ object: String) async -> ContainerdError {
+    // The body is a courtesy: without it the status alone must do.
+    let body = (try? await response.body.collect(upTo: 64 << 10)).map { Array($0.readableBytesView) } ?? []
+    let message = "\(object): the registry answered \(response.status.code)\(detail(body))"
+    return switch response.status {
+    case .notFound: .notFound(message)
+    case .unauthorized: ContainerdError(.unauthenticated, message)
+    case .forbidden: ContainerdError(.permissionDenied, message)
+    case .tooManyRequests: .unavailable(message)
+    default: response.status.code >= 500 ? .unavailable(message) : ContainerdError(.unknown, message)
+    }
+  }
+
+  private static func detail(_ body: [UInt8]) -> String {
+    struct Wire: Decodable {
+      struct Item: Decodable {
+        var code: String?
+        var message: String?
+      }
+      var errors: [Item]
+    }
+    guard let first = try? JSONDecoder().decode(Wire.self, from: Data(body)).errors.first else { return "" }
+    return " (\([first.code, first.message].compactMap { $0 }.joined(separator: ": ")))"
+  }
+}
