@@ -1,3 +1,4 @@
+import CLinux
 import SystemKit
 
 /// One container: its first process, its cgroups and its directory `<root>/<id>` with `state.json` and a private copy of
@@ -6,76 +7,118 @@ import SystemKit
 /// Not for several threads: creating and executing clone the calling process, which must have one thread only. Every call
 /// is synchronous; none needs the object that created the container: `load` serves as well, in any process.
 public final class Container {
-  let options: CreateOptions
+  let directory: StateDirectory
+  var record: ContainerRecord
   /// The parsed private copy of the configuration.
   public let spec: RuntimeSpec
 
-  init(options: CreateOptions, spec: RuntimeSpec) {
-    self.options = options
+  init(directory: StateDirectory, record: ContainerRecord, spec: RuntimeSpec) {
+    self.directory = directory
+    self.record = record
     self.spec = spec
   }
 
   /// The pid of the container's first process, in the caller's pid namespace. After `create` it is a direct child of the
   /// caller, who reaps it with `waitpid`.
-  public var initPID: Int32 { fatalError("being written") }
-  public var id: String { options.id }
-  public var bundle: String { options.bundle }
+  public var initPID: Int32 { record.process.pid }
+  public var id: String { record.id }
+  public var bundle: String { record.bundle }
+  /// When it was created: RFC 3339, UTC.
+  public var created: String { record.created }
+  public var rootfs: String { record.rootfs }
   /// What was worth a warning and did not stop anything: capabilities we cannot grant, limits we cannot apply.
-  public private(set) var warnings: [String] = []
+  public internal(set) var warnings: [String] = []
   /// The master side of the container's terminal after `create` when `process.terminal` is set: open, to be closed by
   /// whoever takes it. Nil without a terminal and after `load`.
-  public private(set) var ttyMaster: Int32?
+  public internal(set) var ttyMaster: Int32?
 
   /// Reads `config.json` of a bundle.
-  public static func readSpec(bundle: String) throws(RuntimeError) -> RuntimeSpec { fatalError("being written") }
-
-  /// Makes the whole environment: namespaces, cgroups, mounts, the first process held before its program. Runs the hooks
-  /// prestart, createRuntime and createContainer, and nothing else of the user's.
-  ///
-  /// Returns when the process waits for `start`. On an error everything made is removed again.
-  public static func create(_ options: CreateOptions, spec: RuntimeSpec) throws(RuntimeError) -> Container {
-    fatalError("being written")
+  public static func readSpec(bundle: String) throws(RuntimeError) -> RuntimeSpec {
+    let path = bundle + "/config.json"
+    let bytes: [UInt8]
+    do { bytes = try Files.read(path, limit: JSONParser.maximumSize) } catch {
+      throw RuntimeError(error.errno == ENOENT ? .notFound : .system, "read the configuration: \(error)")
+    }
+    return try RuntimeSpec(json: bytes)
   }
 
   /// A container made earlier, by this or another process. Throws `.notFound`.
-  public static func load(root: String, id: String) throws(RuntimeError) -> Container { fatalError("being written") }
-
-  /// Every container below a state directory, sorted by id; damaged ones are left out.
-  public static func list(root: String) throws(RuntimeError) -> [Container] { fatalError("being written") }
-
-  /// What the container is doing now: from its pid, the start time of that pid, its start gate and its freezer.
-  public var state: ContainerState { fatalError("being written") }
-
-  /// Lets the held process run its program; works from any process. Runs startContainer (inside) and poststart.
-  ///
-  /// Throws `.notFound` or `.system` with the cause when the program cannot be executed (no such file, permission), and
-  /// `.wrongState` unless the container is created.
-  public func start() throws(RuntimeError) { fatalError("being written") }
-
-  /// Sends a signal to the first process, or to every process of the container's cgroup. Never to a process that only has
-  /// the same pid. Throws `.wrongState` when the container has stopped (not with `all`).
-  public func kill(signal: Int32, all: Bool = false) throws(RuntimeError) { fatalError("being written") }
-
-  /// Removes cgroups and state and runs poststop. A created container is killed first; a running one only with `force`,
-  /// otherwise `.wrongState`.
-  public func delete(force: Bool = false) throws(RuntimeError) { fatalError("being written") }
-
-  /// Starts a further process in all namespaces and cgroups of the container: a direct child of the caller, running its
-  /// program when this returns. Throws when the program cannot be executed.
-  public func exec(_ process: ProcessSpec, _ options: ExecOptions) throws(RuntimeError) -> ExecutedProcess {
-    fatalError("being written")
+  public static func load(root: String, id: String) throws(RuntimeError) -> Container {
+    let directory = try StateDirectory(root: root, id: id)
+    guard directory.exists else { throw RuntimeError(.notFound, "container does not exist: \(id)") }
+    let state: [UInt8]
+    do { state = try Files.read(directory.statePath, limit: JSONParser.maximumSize) } catch {
+      throw RuntimeError(error.errno == ENOENT ? .notFound : .system, "container \(id) has no readable state: \(error)")
+    }
+    let config = try during("read the configuration of container \(id)") { () throws(SystemError) in
+      try Files.read(directory.configPath, limit: JSONParser.maximumSize)
+    }
+    return Container(directory: directory, record: try ContainerRecord(state), spec: try RuntimeSpec(json: config))
   }
 
-  public func pause() throws(RuntimeError) { fatalError("being written") }
-  public func resume() throws(RuntimeError) { fatalError("being written") }
-  /// Pids in the container's cgroups, in the caller's pid namespace, ascending.
-  public func pids() throws(RuntimeError) -> [Int32] { fatalError("being written") }
-  public func stats() throws(RuntimeError) -> CgroupStats { fatalError("being written") }
-  /// Applies `linux.resources` (JSON of that object) to the running container.
-  public func update(resources json: [UInt8]) throws(RuntimeError) { fatalError("being written") }
+  /// Every container below a state directory, sorted by id; damaged ones are left out.
+  public static func list(root: String) throws(RuntimeError) -> [Container] {
+    guard Files.exists(root) else { return [] }
+    let names = try during("list containers") { () throws(SystemError) in try Files.names(in: root) }
+    return names.sorted().compactMap { try? load(root: root, id: $0) }
+  }
+
+  /// What the container is doing now: from its pid, the start time of that pid, its start gate and its freezer.
+  public var state: ContainerState {
+    guard record.process.pid > 0 else { return .creating }
+    guard record.process.isAlive else { return .stopped }
+    if Files.exists(directory.gatePath) { return .created }
+    return record.cgroup.isFrozen ? .paused : .running
+  }
+
   /// The directory of the container in each cgroup hierarchy, by controller ("memory", "pids" …, "" for the unified one):
   /// for watching out-of-memory events.
-  public var cgroupPaths: [String: String] { fatalError("being written") }
+  public var cgroupPaths: [String: String] {
+    var paths: [String: String] = [:]
+    for directory in record.cgroup.directories {
+      if directory.unified { paths[""] = directory.path }
+      for controller in directory.controllers { paths[controller] = directory.path }
+    }
+    return paths
+  }
+
   /// The state as the specification's JSON object.
-  public func stateJSON() -> [UInt8] { fatalError("being written") }
+  public func stateJSON() -> [UInt8] { stateJSON(status: state) }
+
+  func stateJSON(status: ContainerState) -> [UInt8] {
+    var members: [(String, JSONValue?)] = [
+      ("ociVersion", .string(spec.ociVersion)), ("id", .string(record.id)), ("status", .string(status.rawValue)),
+      ("pid", .integer(status == .stopped ? 0 : Int64(record.process.pid))), ("bundle", .string(record.bundle)),
+      ("rootfs", .string(record.rootfs)), ("created", .string(record.created)),
+    ]
+    if !spec.annotations.isEmpty {
+      members.append(("annotations", .object(spec.annotations.map { JSONMember(name: $0.0, value: .string($0.1)) })))
+    }
+    return JSONValue.record(members).serialized()
+  }
+
+  /// Pids in the container's cgroups, in the caller's pid namespace, ascending.
+  public func pids() throws(RuntimeError) -> [Int32] { record.cgroup.pids() }
+
+  public func stats() throws(RuntimeError) -> CgroupStats { record.cgroup.read() }
+
+  /// Applies `linux.resources` (JSON of that object) to the running container.
+  public func update(resources json: [UInt8]) throws(RuntimeError) {
+    let resources = try ResourcesSpec(json: json)
+    guard state != .stopped else { throw RuntimeError(.wrongState, "cannot update container \(id): it has stopped") }
+    try record.cgroup.apply(resources)
+  }
+
+  public func pause() throws(RuntimeError) {
+    let now = state
+    guard now == .running || now == .created else { throw RuntimeError(.wrongState, "cannot pause container \(id): it is \(now.rawValue)") }
+    try record.cgroup.setFrozen(true)
+  }
+
+  public func resume() throws(RuntimeError) {
+    guard record.cgroup.isFrozen, state != .stopped else {
+      throw RuntimeError(.wrongState, "cannot resume container \(id): it is not paused")
+    }
+    try record.cgroup.setFrozen(false)
+  }
 }

@@ -32,6 +32,6 @@ public struct RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Runs system-level work and says which step of the runtime it belonged to.
-func during<T>(_ what: @autoclosure () -> String, _ body: () throws(SystemError) -> T) throws(RuntimeError) -> T {
+func during<T: ~Copyable>(_ what: @autoclosure () -> String, _ body: () throws(SystemError) -> T) throws(RuntimeError) -> T {
   do { return try body() } catch { throw RuntimeError(error, doing: what()) }
 }

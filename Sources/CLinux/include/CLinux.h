@@ -107,3 +107,4 @@ static inline int clinux_use_utf8_locale(void) {
   uselocale(locale);
   return 0;
 }
+static inline int clinux_memfd_create(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }

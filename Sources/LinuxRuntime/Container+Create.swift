@@ -1,0 +1,186 @@
+import CInit
+import CLinux
+import SystemKit
+
+extension Container {
+  /// Makes the whole environment: namespaces, cgroups, mounts, the first process held before its program. Runs the hooks
+  /// prestart, createRuntime and createContainer, and nothing else of the user's.
+  ///
+  /// Returns when the process waits for `start`. On an error everything made is removed again.
+  public static func create(_ options: CreateOptions, spec: RuntimeSpec) throws(RuntimeError) -> Container {
+    let directory = try StateDirectory(root: options.root, id: options.id)
+    guard let process = spec.process else { throw RuntimeError(.invalid, "process: is missing in the configuration") }
+    try process.requireArguments()
+    if process.selinuxLabel != nil { throw RuntimeError(.invalid, "process.selinuxLabel: SELinux labels are not supported") }
+    let bundle = try realPath(options.bundle, "the bundle")
+    guard let rootPath = spec.rootPath else { throw RuntimeError(.invalid, "root: is missing in the configuration") }
+    let rootfs = try realPath(rootPath.hasPrefix("/") ? rootPath : bundle + "/" + rootPath, "root.path")
+    let cgroupPath = try CgroupPath.resolve(spec.linux.cgroupsPath, id: options.id, systemd: options.systemdCgroup)
+    let hierarchies = try CgroupLayout.detect()
+    let cgroup = Cgroup(path: cgroupPath, hierarchies: hierarchies)
+
+    try directory.make()
+    let record = ContainerRecord(
+      id: options.id, bundle: bundle, rootfs: rootfs, process: ProcessIdentity(pid: 0, startTime: 0), created: timestamp(),
+      cgroup: cgroup, pivoted: spec.linux.makes(.mount) && !options.noPivot, noNewKeyring: options.noNewKeyring)
+    let container = Container(directory: directory, record: record, spec: spec)
+    do throws(RuntimeError) {
+      // Nobody may see the container without its configuration.
+      try directory.write(spec.source, to: directory.configPath)
+      try cgroup.make()
+    } catch {
+      try? directory.remove()
+      throw error
+    }
+    do throws(RuntimeError) {
+      if let resources = spec.linux.resources {
+        try cgroup.apply(resources)
+        try DeviceRules.apply(resources.devices, to: cgroup)
+      }
+      try container.launch(options, process: process, hierarchies: hierarchies)
+    } catch {
+      container.undo()
+      throw error
+    }
+    return container
+  }
+
+  private static func realPath(_ path: String, _ what: String) throws(RuntimeError) -> String {
+    guard let resolved = realpath(path, nil) else {
+      let failure = SystemError.last("open", path)
+      throw RuntimeError(failure.errno == ENOENT ? .notFound : .system, "\(what): \(failure)")
+    }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+
+  private func launch(_ options: CreateOptions, process: ProcessSpec, hierarchies: [CgroupHierarchy]) throws(RuntimeError) {
+    let own = try Capabilities.own()
+    var warned: [String] = []
+    let environment = EnvironmentPlan(
+      options: options, spec: spec, process: process, bundle: record.bundle, rootfs: record.rootfs, cgroup: record.cgroup,
+      hierarchies: hierarchies,
+      // In a user namespace of its own the process holds everything and the host's limits say nothing.
+      capabilities: Capabilities.resolve(
+        process.capabilities, permitted: spec.linux.makes(.user) ? .max : own.permitted, bounding: own.bounding, warn: { warned.append($0) }),
+      mayLowerOOMScore: own.permitted & Capabilities.sysResource != 0, filter: try spec.linux.seccomp.map { spec throws(RuntimeError) in try SeccompFilter(spec) })
+    warnings += warned
+
+    let tasks = try record.cgroup.openTasks()
+    tasks.forEach { environment.plan.keep($0) }
+    var namespaces: [(LinuxSpec.Namespace, Int32)] = []
+    for namespace in spec.linux.namespaces {
+      guard let path = namespace.path else { continue }
+      let fd = try during("open \(namespace.type.rawValue) namespace") { () throws(SystemError) in try Files.open(path, O_RDONLY).release() }
+      environment.plan.keep(fd)
+      namespaces.append((namespace, fd))
+    }
+    let root = try during("open the root file system") { () throws(SystemError) in try Files.open(record.rootfs, O_PATH | O_DIRECTORY) }
+    let state = try during("open the state directory") { () throws(SystemError) in try Files.open(directory.path, O_PATH | O_DIRECTORY) }
+    let gate = cinit_listen_at(state.raw, StateDirectory.gateName)
+    guard gate >= 0 else {
+      throw RuntimeError(SystemError(errno: -gate, operation: "bind", object: directory.gatePath), doing: "make the start gate")
+    }
+    environment.plan.keep(gate)
+    try environment.compile(tasks: tasks, namespaces: namespaces, gate: gate, root: root.raw)
+
+    var ends: [Int32] = [-1, -1]
+    let paired = cinit_socketpair(&ends)
+    guard paired == 0 else { throw RuntimeError(SystemError(errno: -paired, operation: "socketpair", object: "sync"), doing: "create") }
+    var sync = SyncSocket(OwnedFD(adopting: ends[0]))
+    let unified = try record.cgroup.openUnified()
+    let cloned = environment.plan.spawn(cloneFlags: environment.cloneFlags, cgroup: unified, sync: ends[1])
+    close(ends[1])
+    if unified >= 0 { close(unified) }
+    guard cloned > 0 else {
+      throw RuntimeError(SystemError(errno: -cloned, operation: "clone3", object: "container \(id)"), doing: "make the container's process")
+    }
+    do throws(RuntimeError) {
+      try converse(&sync, cloned: cloned, staged: !environment.plan.joins.isEmpty)
+    } catch {
+      if let master = sync.ttyMaster { close(master) }
+      throw error
+    }
+    warnings += sync.warnings
+    ttyMaster = sync.ttyMaster
+    try directory.write(record.json.serialized(), to: directory.statePath)
+    if let path = options.pidFile {
+      try during("write the pid file") { () throws(SystemError) in
+        try Files.writeAtomically(Array(String(initPID).utf8), to: path, mode: 0o644)
+      }
+    }
+  }
+
+  /// Answers the child until it is ready.
+  private func converse(_ sync: inout SyncSocket, cloned: Int32, staged: Bool) throws(RuntimeError) {
+    if !staged { adopt(cloned) }
+    var reaped = !staged
+    func reapStage() {
+      if reaped { return }
+      reaped = true
+      var status: Int32 = 0
+      while waitpid(cloned, &status, 0) < 0, clinux_errno() == EINTR {}
+    }
+    defer { reapStage() }
+    var waiting: Int32?
+    while true {
+      switch try sync.next() {
+      case .pid(let pid):
+        adopt(pid)
+        reapStage()
+        if let point = waiting { try meet(point, sync) }
+        waiting = nil
+      case .sync(let point):
+        if initPID > 0 { try meet(point, sync) } else { waiting = point }
+      case .ready:
+        // The pid may come after the report: two processes speak.
+        while initPID == 0 {
+          guard case .pid(let pid) = try sync.next() else { break }
+          adopt(pid)
+        }
+        return
+      case .closed: throw RuntimeError(.system, "the container's process ended while its environment was being made")
+      }
+    }
+  }
+
+  private func adopt(_ pid: Int32) {
+    record.process = ProcessIdentity(pid: pid) ?? ProcessIdentity(pid: pid, startTime: 0)
+  }
+
+  private func meet(_ point: Int32, _ sync: borrowing SyncSocket) throws(RuntimeError) {
+    switch SyncPoint(rawValue: point) {
+    case .idMaps:
+      for (file, map) in [("uid_map", spec.linux.uidMappings), ("gid_map", spec.linux.gidMappings)] {
+        let text = IDMapping.text(map)
+        let path = "/proc/\(initPID)/\(file)"
+        try during("write \(file)") { () throws(SystemError) in try CgroupFile.put(text, path) }
+      }
+      try sync.answer([UInt8(ascii: "1")])
+    case .hooks:
+      let state = stateJSON(status: .created)
+      try HookRunner.run(spec.hooks.prestart, kind: "prestart", state: state)
+      try HookRunner.run(spec.hooks.createRuntime, kind: "createRuntime", state: state)
+      try sync.answer(state)
+    case nil: throw RuntimeError(.system, "the container's process asked for an unknown step \(point)")
+    }
+  }
+
+  /// Removes what a failed creation left.
+  private func undo() {
+    if initPID > 0 {
+      _ = CLinux.kill(initPID, SIGKILL)
+      var status: Int32 = 0
+      while waitpid(initPID, &status, 0) < 0, clinux_errno() == EINTR {}
+      runPoststop()
+    }
+    if let master = ttyMaster { close(master) }
+    ttyMaster = nil
+    // What cannot be removed is told with the error that is thrown anyway.
+    do throws(RuntimeError) {
+      try record.cgroup.signalAll(SIGKILL)
+      try record.cgroup.remove()
+    } catch { warnings.append(error.message) }
+    do throws(RuntimeError) { try directory.remove() } catch { warnings.append(error.message) }
+  }
+}
