@@ -18,6 +18,8 @@ public struct ProcessSpec: Sendable {
     public var permitted: [String] = []
     public var inheritable: [String] = []
     public var ambient: [String] = []
+
+    public init() {}
   }
   public struct Scheduler: Sendable {
     public var policy: String
@@ -80,10 +82,13 @@ public struct ProcessSpec: Sendable {
     cwd = try json.string("cwd") ?? ""
     guard cwd.hasPrefix("/") else { throw json.error("cwd", "must be an absolute path, not \"\(cwd)\"") }
     if let sets = try json.object("capabilities") {
-      capabilities = CapabilitySets(
-        bounding: try sets.strings("bounding"), effective: try sets.strings("effective"),
-        permitted: try sets.strings("permitted"), inheritable: try sets.strings("inheritable"),
-        ambient: try sets.strings("ambient"))
+      var named = CapabilitySets()
+      named.bounding = try sets.strings("bounding")
+      named.effective = try sets.strings("effective")
+      named.permitted = try sets.strings("permitted")
+      named.inheritable = try sets.strings("inheritable")
+      named.ambient = try sets.strings("ambient")
+      capabilities = named
     }
     for limit in try json.objects("rlimits") {
       let type = try limit.required("type", limit.string("type"))

@@ -74,3 +74,8 @@ func timestamp() -> String {
   let time = "\(pad(Int(parts.tm_hour), 2)):\(pad(Int(parts.tm_min), 2)):\(pad(Int(parts.tm_sec), 2))"
   return "\(day)T\(time).\(pad(now.tv_nsec, 9))Z"
 }
+
+extension Container {
+  /// Now, as the records of containers have it: RFC 3339, UTC.
+  public static func timestampNow() -> String { timestamp() }
+}

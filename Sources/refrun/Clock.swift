@@ -1,0 +1,6 @@
+import LinuxRuntime
+
+/// Time for log lines.
+enum Clock {
+  static func now() -> String { Container.timestampNow() }
+}
