@@ -109,14 +109,16 @@ let network: [Target] = [
   module("EmbeddedRegistry", ["Hashing", "Protocols", "BlockingIO", nioCore, nioHTTP1, nioPosix]),
   module("ContainerdAPI", [grpcCore, grpcProtobuf, swiftProtobuf], settings: generated),
   module("GRPCTransport", [grpcCore, grpcPosix, nioCore, nioPosix]),
-  module("GRPCFrontend", ["ContainerdAPI", "Protocols", grpcCore, swiftProtobuf, logging]),
+  module("WireMapping", ["ContainerdAPI", "Protocols", grpcCore, swiftProtobuf]),
+  module("ContainerdClient", ["ContainerdAPI", "WireMapping", "Protocols", grpcCore, grpcPosix, swiftProtobuf]),
+  module("GRPCFrontend", ["ContainerdAPI", "WireMapping", "Protocols", grpcCore, swiftProtobuf, logging]),
   module("ShimRuntime", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "ContainerdAPI", swiftProtobuf, nioCore, nioPosix, logging]),
   .executableTarget(
     name: "containerd-ref",
     dependencies: [
       "Protocols", "OCI", "SystemKit", "CLinux", "BlockingIO", "Hashing", "LocalContentStore", "LayerArchive", "Metadata",
       "OverlaySnapshotter", "ImagePull", "ImageUnpack", "RegistryFetcher", "EmbeddedRegistry", "ContainerdAPI", "GRPCTransport",
-      "GRPCFrontend", "ShimRuntime", grpcCore, swiftProtobuf, nioCore, nioPosix, logging, argumentParser, product("TOMLKit", "TOMLKit"),
+      "GRPCFrontend", "ContainerdClient", "ShimRuntime", grpcCore, swiftProtobuf, nioCore, nioPosix, logging, argumentParser, product("TOMLKit", "TOMLKit"),
     ],
     path: "Sources/containerd-ref", swiftSettings: strict),
 

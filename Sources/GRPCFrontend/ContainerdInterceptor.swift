@@ -1,6 +1,7 @@
 import GRPCCore
 import Logging
 import Protocols
+import WireMapping
 
 /// Around every call: reads the headers into `RequestScope`, turns thrown errors into statuses, and logs what failed.
 ///

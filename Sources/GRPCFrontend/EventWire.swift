@@ -2,6 +2,7 @@ import ContainerdAPI
 import Foundation
 import Protocols
 import SwiftProtobuf
+import WireMapping
 
 extension EventEnvelope {
   func wire() throws -> Containerd_Types_Envelope {

@@ -1,5 +1,6 @@
 import GRPCCore
 import Protocols
+import WireMapping
 
 /// containerd's gRPC services over our protocols. The only place that knows both the wire and the contracts.
 public enum GRPCFrontend {

@@ -1,5 +1,6 @@
 import GRPCCore
 import Protocols
+import WireMapping
 
 /// The namespace and lease of the call being served, from containerd's headers.
 enum RequestScope {

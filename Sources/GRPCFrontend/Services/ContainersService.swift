@@ -2,6 +2,7 @@ import ContainerdAPI
 import GRPCCore
 import Protocols
 import SwiftProtobuf
+import WireMapping
 
 struct ContainersService: Containerd_Services_Containers_V1_Containers.SimpleServiceProtocol {
   let metadata: any MetadataStore

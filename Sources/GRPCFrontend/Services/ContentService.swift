@@ -3,6 +3,7 @@ import Foundation
 import GRPCCore
 import Protocols
 import SwiftProtobuf
+import WireMapping
 
 struct ContentService: Containerd_Services_Content_V1_Content.SimpleServiceProtocol {
   typealias API = Containerd_Services_Content_V1_Content

@@ -1,6 +1,7 @@
 import ContainerdAPI
 import GRPCCore
 import Protocols
+import WireMapping
 
 /// One upload: the state machine of `Content/Write`.
 ///

@@ -1,6 +1,8 @@
 import ContainerdAPI
 import GRPCCore
 import Protocols
+import SwiftProtobuf
+import WireMapping
 
 struct DiffService: Containerd_Services_Diff_V1_Diff.SimpleServiceProtocol {
   let metadata: any MetadataStore

@@ -2,6 +2,7 @@ import ContainerdAPI
 import GRPCCore
 import Protocols
 import SwiftProtobuf
+import WireMapping
 
 struct EventsService: Containerd_Services_Events_V1_Events.SimpleServiceProtocol {
   let exchange: any EventExchange

@@ -2,6 +2,7 @@ import ContainerdAPI
 import GRPCCore
 import Protocols
 import SwiftProtobuf
+import WireMapping
 
 struct ImagesService: Containerd_Services_Images_V1_Images.SimpleServiceProtocol {
   let metadata: any MetadataStore

@@ -2,6 +2,7 @@ import ContainerdAPI
 import GRPCCore
 import Protocols
 import SwiftProtobuf
+import WireMapping
 
 struct VersionService: Containerd_Services_Version_V1_Version.SimpleServiceProtocol {
   let identity: Identity

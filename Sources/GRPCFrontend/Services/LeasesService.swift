@@ -2,6 +2,7 @@ import ContainerdAPI
 import GRPCCore
 import Protocols
 import SwiftProtobuf
+import WireMapping
 
 struct LeasesService: Containerd_Services_Leases_V1_Leases.SimpleServiceProtocol {
   let metadata: any MetadataStore

@@ -2,6 +2,7 @@ import ContainerdAPI
 import GRPCCore
 import Protocols
 import SwiftProtobuf
+import WireMapping
 
 struct NamespacesService: Containerd_Services_Namespaces_V1_Namespaces.SimpleServiceProtocol {
   let store: any NamespaceStore

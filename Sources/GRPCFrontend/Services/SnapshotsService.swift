@@ -2,6 +2,7 @@ import ContainerdAPI
 import GRPCCore
 import Protocols
 import SwiftProtobuf
+import WireMapping
 
 struct SnapshotsService: Containerd_Services_Snapshots_V1_Snapshots.SimpleServiceProtocol {
   let metadata: any MetadataStore

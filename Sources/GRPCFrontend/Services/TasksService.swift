@@ -2,6 +2,7 @@ import ContainerdAPI
 import GRPCCore
 import Protocols
 import SwiftProtobuf
+import WireMapping
 
 struct TasksService: Containerd_Services_Tasks_V1_Tasks.SimpleServiceProtocol {
   let metadata: any MetadataStore

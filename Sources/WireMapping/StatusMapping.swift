@@ -3,7 +3,7 @@ import Protocols
 
 /// The one place where containerd's error classes become gRPC statuses, and back.
 extension ContainerdError.Code {
-  var rpcCode: RPCError.Code {
+  package var rpcCode: RPCError.Code {
     switch self {
     case .invalidArgument: .invalidArgument
     case .notFound: .notFound
@@ -24,14 +24,14 @@ extension ContainerdError.Code {
     }
   }
 
-  public init(_ code: RPCError.Code) {
+  package init(_ code: RPCError.Code) {
     self = Self.allCases.first { $0.rpcCode == code } ?? .unknown
   }
 }
 
 extension RPCError {
   /// Go clients recognise the class by the code and strip the class's words from the end of the message.
-  init(containerd error: any Error) {
+  package init(containerd error: any Error) {
     switch error {
     case let error as RPCError: self = error
     case let error as ContainerdError:
@@ -40,5 +40,14 @@ extension RPCError {
     case is CancellationError: self.init(code: .cancelled, message: "context canceled")
     default: self.init(code: .unknown, message: String(describing: error))
     }
+  }
+}
+
+extension ContainerdError {
+  /// A status as our own class again, without the class's words that the message ends with.
+  package init(_ error: RPCError) {
+    let code = Code(error.code)
+    let suffix = ": \(code.rawValue)"
+    self.init(code, error.message.hasSuffix(suffix) ? String(error.message.dropLast(suffix.count)) : error.message)
   }
 }

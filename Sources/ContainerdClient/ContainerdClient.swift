@@ -1,0 +1,80 @@
+import ContainerdAPI
+import GRPCCore
+import GRPCNIOTransportHTTP2Posix
+import Protocols
+import SwiftProtobuf
+import WireMapping
+
+/// A connection to a containerd, ours or another, for one namespace.
+public struct ContainerdClient: Sendable {
+  public typealias Transport = HTTP2ClientTransport.Posix
+
+  let client: GRPCClient<Transport>
+  public var scope: Scope
+
+  /// Connects for the time of the body. `unavailable` if nobody listens.
+  public static func with<Value: Sendable>(
+    socket: String, namespace: String, _ body: @Sendable (ContainerdClient) async throws -> Value
+  ) async throws -> Value {
+    let transport = try Transport(
+      target: .unixDomainSocket(path: socket, authority: "localhost"), transportSecurity: .plaintext,
+      config: .defaults { config in
+        config.http2.targetWindowSize = 8 << 20
+        config.http2.maxFrameSize = 1 << 20
+      })
+    return try await withGRPCClient(transport: transport) { client in
+      try await body(ContainerdClient(client: client, scope: Scope(namespace: namespace)))
+    }
+  }
+
+  /// The same connection, with everything that is made held by a lease.
+  public func holding(lease: String) -> ContainerdClient {
+    ContainerdClient(client: client, scope: Scope(namespace: scope.namespace, lease: lease))
+  }
+
+  public var content: any ContentStore { RemoteContentStore(connection: self) }
+  public var images: any ImageStore { RemoteImageStore(connection: self) }
+  public func snapshotter(_ name: String) -> any Snapshotter { RemoteSnapshotter(connection: self, name: name) }
+  public var applier: any LayerApplier { RemoteApplier(connection: self) }
+
+  /// Runs the body under a lease of its own: nothing that it makes is collected before somebody refers to it.
+  public func leased<Value: Sendable>(_ body: @Sendable (ContainerdClient) async throws -> Value) async throws -> Value {
+    let leases = Containerd_Services_Leases_V1_Leases.Client(wrapping: client)
+    let expiry = Timestamp.now().advanced(bySeconds: 24 * 3600)
+    let id = try await call {
+      try await leases.create(
+        Containerd_Services_Leases_V1_CreateRequest.with {
+          $0.id = "containerd-ref-\(Timestamp.now().nanoseconds)-\(UInt32.random(in: 0...UInt32.max))"
+          $0.labels = ["containerd.io/gc.expire": expiry.description]
+        }, metadata: metadata
+      ).lease.id
+    }
+    func end() async throws { _ = try await call { try await leases.delete(.with { $0.id = id }, metadata: metadata) } }
+    do {
+      let value = try await body(holding(lease: id))
+      try await end()
+      return value
+    } catch {
+      // The lease expires by itself if even this fails; the first error is the one to tell.
+      try? await end()
+      throw error
+    }
+  }
+
+  var metadata: Metadata {
+    var metadata: Metadata = ["containerd-namespace": "\(scope.namespace)"]
+    if let lease = scope.lease { metadata.addString(lease, forKey: "containerd-lease") }
+    return metadata
+  }
+
+  /// Statuses become our error classes.
+  func call<Value>(_ body: () async throws -> Value) async throws -> Value {
+    do { return try await body() } catch let error as RPCError { throw ContainerdError(error) }
+  }
+}
+
+/// Gathers what a stream delivers.
+actor Gathered<Item: Sendable> {
+  private(set) var items: [Item] = []
+  func append(contentsOf more: [Item]) { items.append(contentsOf: more) }
+}

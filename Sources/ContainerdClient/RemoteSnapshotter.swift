@@ -1,0 +1,161 @@
+import ContainerdAPI
+import GRPCCore
+import Protocols
+import SwiftProtobuf
+import WireMapping
+
+/// A snapshotter at the other end of a socket: a daemon's, or a proxy plugin.
+struct RemoteSnapshotter: Snapshotter {
+  typealias API = Containerd_Services_Snapshots_V1_Snapshots
+  let connection: ContainerdClient
+  let name: String
+
+  private var api: API.Client<ContainerdClient.Transport> { API.Client(wrapping: connection.client) }
+  private var metadata: Metadata { connection.metadata }
+
+  func stat(_ key: String) async throws -> SnapshotInfo {
+    try await connection.call {
+      SnapshotInfo(
+        wire: try await api.stat(
+          .with {
+            $0.snapshotter = name
+            $0.key = key
+          }, metadata: metadata
+        ).info)
+    }
+  }
+
+  func update(_ info: SnapshotInfo, fields: FieldMask) async throws -> SnapshotInfo {
+    try await connection.call {
+      SnapshotInfo(
+        wire: try await api.update(
+          .with {
+            $0.snapshotter = name
+            $0.info.name = info.name
+            $0.info.labels = info.labels
+            $0.updateMask.paths = fields.paths
+          }, metadata: metadata
+        ).info)
+    }
+  }
+
+  func usage(_ key: String) async throws -> SnapshotUsage {
+    let usage = try await connection.call {
+      try await api.usage(
+        .with {
+          $0.snapshotter = name
+          $0.key = key
+        }, metadata: metadata)
+    }
+    return SnapshotUsage(inodes: usage.inodes, size: usage.size)
+  }
+
+  func mounts(_ key: String) async throws -> [Mount] {
+    try await connection.call {
+      try await api.mounts(
+        .with {
+          $0.snapshotter = name
+          $0.key = key
+        }, metadata: metadata
+      ).mounts.map(Mount.init(wire:))
+    }
+  }
+
+  func prepare(_ key: String, parent: String?, labels: Labels) async throws -> [Mount] {
+    try await connection.call {
+      try await api.prepare(
+        .with {
+          $0.snapshotter = name
+          $0.key = key
+          $0.parent = parent ?? ""
+          $0.labels = labels
+        }, metadata: metadata
+      ).mounts.map(Mount.init(wire:))
+    }
+  }
+
+  func view(_ key: String, parent: String?, labels: Labels) async throws -> [Mount] {
+    try await connection.call {
+      try await api.view(
+        .with {
+          $0.snapshotter = name
+          $0.key = key
+          $0.parent = parent ?? ""
+          $0.labels = labels
+        }, metadata: metadata
+      ).mounts.map(Mount.init(wire:))
+    }
+  }
+
+  func commit(_ newName: String, key: String, labels: Labels) async throws {
+    _ = try await connection.call {
+      try await api.commit(
+        .with {
+          $0.snapshotter = name
+          $0.name = newName
+          $0.key = key
+          $0.labels = labels
+        }, metadata: metadata)
+    }
+  }
+
+  func remove(_ key: String) async throws {
+    _ = try await connection.call {
+      try await api.remove(
+        .with {
+          $0.snapshotter = name
+          $0.key = key
+        }, metadata: metadata)
+    }
+  }
+
+  func walk(_ filters: FilterSet, _ visit: @Sendable (SnapshotInfo) async throws -> Void) async throws {
+    let gathered = Gathered<SnapshotInfo>()
+    try await connection.call {
+      try await api.list(.with { $0.snapshotter = name }, metadata: metadata) { response in
+        for try await message in response.messages { await gathered.append(contentsOf: message.info.map(SnapshotInfo.init(wire:))) }
+      }
+    }
+    for info in await gathered.items where filters.matches(info) { try await visit(info) }
+  }
+
+  func cleanup() async throws {
+    _ = try await connection.call { try await api.cleanup(.with { $0.snapshotter = name }, metadata: metadata) }
+  }
+
+  /// The other end lives on.
+  func close() async throws {}
+}
+
+extension SnapshotInfo {
+  init(wire: Containerd_Services_Snapshots_V1_Info) {
+    self.init(
+      kind: wire.kind == .committed ? .committed : wire.kind == .view ? .view : .active, name: wire.name, parent: optional(wire.parent),
+      labels: wire.labels, createdAt: Timestamp(wire: wire.createdAt), updatedAt: Timestamp(wire: wire.updatedAt))
+  }
+}
+
+/// The applier of a daemon: it reads from that daemon's own content store.
+struct RemoteApplier: LayerApplier {
+  let connection: ContainerdClient
+
+  func apply(
+    _ layer: Descriptor, from content: any ContentProvider, to mounts: [Mount], options: ApplyOptions
+  ) async throws -> Descriptor {
+    let api = Containerd_Services_Diff_V1_Diff.Client(wrapping: connection.client)
+    let applied = try await connection.call {
+      try Descriptor(
+        wire: await api.apply(
+          .with {
+            $0.diff = layer.wire
+            $0.mounts = mounts.map(\.wire)
+            $0.syncFs = options.sync
+          }, metadata: connection.metadata
+        ).applied)
+    }
+    if let diffID = options.diffID, diffID != applied.digest {
+      throw ContainerdError.failedPrecondition("layer \(layer.digest): unpacked digest \(applied.digest) is not the expected DiffID \(diffID)")
+    }
+    return applied
+  }
+}
