@@ -27,8 +27,9 @@ extension RealContainers {
 
     @Test func printsAndExitsAsRuncDoes() throws {
       let bundle = try Bundle()
-      let script = "id; hostname; pwd; env | sort | grep -v HOSTNAME; ls /dev | sort; cat /proc/self/status | grep Cap; cat /proc/mounts | cut -d' ' -f2 | grep -v -e timens | sort; exit 42"
+      let script = "id; hostname; pwd; env | sort | grep -v HOSTNAME; ls /dev | sort; cat /proc/self/status | grep Cap; cat /proc/mounts | cut -d' ' -f2 | grep -v -e unified | sort; exit 42"
       for name in ["sort", "grep", "cut"] { symlink("busybox", "\(bundle.rootfs)/bin/\(name)") }
+      // Of a hybrid host Debian's runc shows the container only the v1 hierarchies; ours shows the unified one too.
       var config = bundle.config(["sh", "-c", script])
       if case .object(var members) = config {
         // Debian's runc knows the specification up to 1.0.2 only.

@@ -167,6 +167,40 @@ struct RealContainers {
       #expect(result.status == 3 && result.output != "1\n", "\(result)")
     }
 
+    @Test func makesATimeNamespaceWithOffsets() throws {
+      let bundle = try Bundle()
+      let namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup", "time"].map { JSONValue.record([("type", .string($0))]) }
+      let offsets = JSONValue.record([("boottime", .record([("secs", .integer(40_000_000))]))])
+      let container = try bundle.create(
+        bundle.spec("cut -d. -f1 /proc/uptime; sleep 100", [("linux.namespaces", .array(namespaces)), ("linux.timeOffsets", offsets)]))
+      symlink("busybox", bundle.rootfs + "/bin/cut")
+      try container.start()
+      #expect(try bundle.exec(container, ["cut", "-d.", "-f1", "/proc/uptime"]) == 0)
+      usleep(50_000)
+      for output in ["out", "exec"] {
+        #expect(try Int(bundle.printed(output).split(separator: "\n").first ?? "") ?? 0 > 40_000_000, "\(output)")
+      }
+    }
+
+    @Test func entersTheRootWithoutPivot() throws {
+      let bundle = try Bundle()
+      var options = CreateOptions(id: "n", bundle: bundle.path, root: bundle.root)
+      options.noPivot = true
+      let container = try Container.create(options, spec: bundle.spec("test -e /bin/busybox && ! test -e /usr/lib && exit 6"))
+      try container.start()
+      #expect(Bundle.wait(container.initPID) == 6)
+      try container.delete()
+    }
+
+    @Test func runsWithTheNamespacesOfTheCaller() throws {
+      let bundle = try Bundle()
+      let changes: [(String, JSONValue)] = [
+        ("linux.namespaces", .array([])), ("hostname", .null), ("mounts", .array([])), ("linux.maskedPaths", .array([])),
+        ("linux.readonlyPaths", .array([])),
+      ]
+      #expect(try bundle.run(bundle.spec("test -e /bin/busybox && ! test -e /usr/lib && exit 8", changes)).status == 8)
+    }
+
     @Test func runsInAUserNamespace() throws {
       let bundle = try Bundle()
       #expect(try TestSupport.run(["chown", "-R", "100000:100000", bundle.rootfs]).status == 0)
