@@ -60,9 +60,7 @@ extension Container {
     let environment = EnvironmentPlan(
       options: options, spec: spec, process: process, bundle: record.bundle, rootfs: record.rootfs, cgroup: record.cgroup,
       hierarchies: hierarchies,
-      // In a user namespace of its own the process holds everything and the host's limits say nothing.
-      capabilities: Capabilities.resolve(
-        process.capabilities, permitted: spec.linux.makes(.user) ? .max : own.permitted, bounding: own.bounding, warn: { warned.append($0) }),
+      capabilities: Capabilities.resolve(process.capabilities, holding: own, inUserNamespace: spec.linux.namespace(.user) != nil) { warned.append($0) },
       mayLowerOOMScore: own.permitted & Capabilities.sysResource != 0, filter: try spec.linux.seccomp.map { spec throws(RuntimeError) in try SeccompFilter(spec) })
     warnings += warned
 

@@ -57,8 +57,7 @@ extension Container {
     try plan.addScheduling(process)
     plan.addProfile(process, slot: plan.openProfile(process))
     var warned: [String] = []
-    let capabilities = Capabilities.resolve(
-      process.capabilities, permitted: joined.contains(.user) ? .max : own.permitted, bounding: own.bounding, warn: { warned.append($0) })
+    let capabilities = Capabilities.resolve(process.capabilities, holding: own, inUserNamespace: joined.contains(.user)) { warned.append($0) }
     warnings += warned
     plan.addProcess(
       process, capabilities: capabilities, filter: try spec.linux.seccomp.map { spec throws(RuntimeError) in try SeccompFilter(spec) },

@@ -46,13 +46,15 @@ extension Container {
     guard (0...64).contains(signal) else { throw RuntimeError(.invalid, "\(signal) is not a signal") }
     if all { return try record.cgroup.signalAll(signal) }
     guard let process = record.process.open() else { throw RuntimeError(.wrongState, "container not running: \(id)") }
-    // Without a pid namespace of its own the end of the first process ends nobody else; SIGKILL means them too.
     if clinux_pidfd_send_signal(process.raw, signal) != 0 {
       let failure = SystemError.last("pidfd_send_signal", "pid \(initPID)")
       if failure.errno == ESRCH { throw RuntimeError(.wrongState, "container not running: \(id)") }
       throw RuntimeError(failure, doing: "signal container \(id)")
     }
-    if signal == SIGKILL, record.cgroup.isFrozen { try record.cgroup.setFrozen(false) }
+    guard signal == SIGKILL else { return }
+    // Without a pid namespace of its own the end of the first process ends nobody else; SIGKILL means them too, as in runc.
+    if !spec.linux.makes(.pid) { try record.cgroup.signalAll(SIGKILL) }
+    if record.cgroup.isFrozen { try record.cgroup.setFrozen(false) }
   }
 
   /// Removes cgroups and state and runs poststop. A created container is killed first; a running one only with `force`,

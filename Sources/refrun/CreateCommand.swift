@@ -33,7 +33,6 @@ enum CreateCommand {
       do throws(RuntimeError) { try remove(container) } catch { log.warning(error.message) }
       throw error
     }
-    container.warnings.forEach { log.warning($0) }
     guard let foreground else { return 0 }
     let status = try foreground.wait(for: container.initPID, ttyMaster: master)
     if !options.has("keep") { try container.delete(force: true) }
@@ -55,7 +54,9 @@ enum CreateCommand {
     if spec.process?.terminal != true, wantsSocket {
       throw RuntimeError(.invalid, "cannot use console socket if container will not allocate tty")
     }
-    return try Container.create(create, spec: spec)
+    let container = try Container.create(create, spec: spec)
+    container.warnings.forEach { log.warning($0) }
+    return container
   }
 
   private static func handOver(_ container: Container, _ options: Options) throws(RuntimeError) {

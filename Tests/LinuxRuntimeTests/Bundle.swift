@@ -32,6 +32,8 @@ final class Bundle {
         waitpid(container.initPID, &status, 0)
       }
     }
+    // The parent that the cgroups of tests share; stays while another test uses it.
+    for name in (try? Files.names(in: "/sys/fs/cgroup")) ?? [] { rmdir("/sys/fs/cgroup/\(name)/ref-tests") }
   }
 
   /// The default configuration running a shell script, with members of the document replaced: "process.cwd": value.

@@ -33,6 +33,15 @@ public enum Capabilities {
     return (permitted, bounding)
   }
 
+  /// In a user namespace other than ours a process holds everything, and our own limits say nothing.
+  static func resolve(
+    _ wanted: ProcessSpec.CapabilitySets?, holding own: (permitted: UInt64, bounding: UInt64), inUserNamespace: Bool, warn: (String) -> Void
+  ) -> Sets {
+    inUserNamespace
+      ? resolve(wanted, permitted: .max, bounding: .max, warn: warn)
+      : resolve(wanted, permitted: own.permitted, bounding: own.bounding, warn: warn)
+  }
+
   /// What a process gets: what it asks for, cut to what we hold. The specification (config.md) wants a warning for the
   /// rest, never a failure.
   static func resolve(
