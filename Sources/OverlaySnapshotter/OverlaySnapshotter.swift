@@ -150,15 +150,14 @@ public final class OverlaySnapshotter: Snapshotter {
   /// Removes every directory that has no row.
   private func removeLeftovers() throws {
     try system("overlay snapshotter \(root)") {
-      // Rows are read after the names: a directory made meanwhile has its row in sight or is not in the list.
+      // Rows are read after the names, and the index does one thing at a time: whoever was making a directory when the names were read
+      // has finished when the rows are, so what has no row then belongs to nobody.
       let names = try Files.names(in: "\(root)/snapshots")
       let known = try index.numbers()
       for name in names {
         if let id = Int64(name) {
           if !known.contains(id) { try discard(name) }
-        } else if name.hasPrefix("rm-") {
-          try Files.removeTree("\(root)/snapshots/\(name)")
-        } else if name.hasPrefix("new-"), let id = Int64(name.dropFirst(4)), !known.contains(id), id <= (known.max() ?? 0) || known.isEmpty {
+        } else if name.hasPrefix("rm-") || name.hasPrefix("new-") {
           try Files.removeTree("\(root)/snapshots/\(name)")
         }
       }
