@@ -18,7 +18,9 @@ enum Codec {
   }
 
   static func encode(_ values: [String: TypedValue]) throws -> String {
-    String(decoding: try JSONEncoder().encode(values.mapValues { Value(type: $0.typeURL, value: Data($0.value)) }), as: UTF8.self)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    return String(decoding: try encoder.encode(values.mapValues { Value(type: $0.typeURL, value: Data($0.value)) }), as: UTF8.self)
   }
 
   static func values(_ text: String) throws -> [String: TypedValue] {

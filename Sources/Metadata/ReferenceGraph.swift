@@ -2,6 +2,10 @@ import GRDB
 import Protocols
 
 /// Who holds whom, read from the rows.
+///
+/// Roots: leases, images and containers; content and snapshots labelled `containerd.io/gc.root`; what an ingest expects. Edges: an image's target, a
+/// snapshot's parent, a container's snapshot, and `containerd.io/gc.ref.*` labels. containerd's back references (`gc.bref.*`) and conditions
+/// (`gc.cond.*`) are not read.
 struct ReferenceGraph {
   struct Node: Hashable {
     var namespace: String
@@ -12,12 +16,16 @@ struct ReferenceGraph {
 
   private(set) var content: [Node] = []
   private(set) var snapshots: [Node] = []
+  /// Images past their `containerd.io/gc.expire`: no roots, but a lease or a label may still hold them.
+  private(set) var expiredImages: [Node] = []
+  /// What a node is nothing without: an image's target, a snapshot's parent. Held by flat leases too, unlike `edges`.
+  private var base: [Node: Node] = [:]
   private var edges: [Node: [Node]] = [:]
   private var roots: [Node] = []
   /// Held by a flat lease: alive, but what they refer to is not held through them.
   private var flatRoots: [Node] = []
 
-  init(_ db: Database) throws {
+  init(_ db: Database, at time: Timestamp) throws {
     for row in try Row.fetchAll(db, sql: "SELECT namespace, digest, labels FROM content") {
       let node = Node(namespace: row["namespace"], type: "content", id: row["digest"])
       content.append(node)
@@ -28,14 +36,15 @@ struct ReferenceGraph {
       let node = Node(namespace: row["namespace"], type: type, id: row["key"])
       snapshots.append(node)
       let parent: String = row["parent"]
-      if !parent.isEmpty { edges[node, default: []].append(Node(namespace: node.namespace, type: type, id: parent)) }
+      if !parent.isEmpty { base[node] = Node(namespace: node.namespace, type: type, id: parent) }
       try addLabels(node, Codec.labels(row["labels"]), canBeRoot: true)
     }
     for row in try Row.fetchAll(db, sql: "SELECT namespace, name, digest, labels FROM image") {
       let node = Node(namespace: row["namespace"], type: "images", id: row["name"])
-      roots.append(node)
-      edges[node, default: []].append(Node(namespace: node.namespace, type: "content", id: row["digest"]))
-      try addLabels(node, Codec.labels(row["labels"]), canBeRoot: false)
+      let labels = try Codec.labels(row["labels"])
+      if Expiry.isPast(labels, at: time) { expiredImages.append(node) } else { roots.append(node) }
+      base[node] = Node(namespace: node.namespace, type: "content", id: row["digest"])
+      addLabels(node, labels, canBeRoot: false)
     }
     for row in try Row.fetchAll(db, sql: "SELECT namespace, id, snapshotter, snapshotKey, labels FROM container") {
       let node = Node(namespace: row["namespace"], type: "containers", id: row["id"])
@@ -46,8 +55,8 @@ struct ReferenceGraph {
       }
       try addLabels(node, Codec.labels(row["labels"]), canBeRoot: false)
     }
-    for row in try Row.fetchAll(db, sql: "SELECT namespace, digest FROM (SELECT namespace, expected AS digest FROM ingest WHERE expected IS NOT NULL)") {
-      roots.append(Node(namespace: row["namespace"], type: "content", id: row["digest"]))
+    for row in try Row.fetchAll(db, sql: "SELECT namespace, expected FROM ingest WHERE expected IS NOT NULL") {
+      roots.append(Node(namespace: row["namespace"], type: "content", id: row["expected"]))
     }
     try addLeases(db)
   }
@@ -91,12 +100,13 @@ struct ReferenceGraph {
     var alive: Set<Node> = []
     var pending = roots
     while let node = pending.popLast() {
-      if alive.insert(node).inserted { pending.append(contentsOf: edges[node] ?? []) }
+      guard alive.insert(node).inserted else { continue }
+      pending += edges[node] ?? []
+      if let needed = base[node] { pending.append(needed) }
     }
-    // Of a flat lease's snapshots the parents stay: without them the snapshot is nothing.
     var flat = flatRoots
     while let node = flat.popLast() {
-      if alive.insert(node).inserted, node.type.hasPrefix("snapshots/") { flat.append(contentsOf: (edges[node] ?? []).filter { $0.type == node.type }) }
+      if alive.insert(node).inserted, let needed = base[node] { flat.append(needed) }
     }
     return alive
   }

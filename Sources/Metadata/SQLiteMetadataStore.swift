@@ -4,16 +4,24 @@ import Protocols
 
 /// The metadata store in one SQLite file, over one content store and any number of snapshotters.
 ///
-/// Every commit is on disk when the call returns (WAL, `synchronous=FULL`). Calls that make or link backend objects hold the *gate* shared;
-/// a collection holds it alone: between a blob's arrival and its row no collector ever runs.
+///     let store = try SQLiteMetadataStore(path: "…/meta.db", content: blobs, snapshotters: ["overlayfs": overlay], events: bus)
+///     let images = try store.images(in: Scope(namespace: "default", lease: "pull-1"))
+///
+/// Every commit is on disk when the call returns (WAL, `synchronous=FULL`). Each backend has a *gate*: calls that make or link its
+/// objects hold it shared from their first row to their last, and a collection holds it alone while it decides what no row names.
+/// So what is being made is never taken for garbage. SQLite runs on a pool of its own, never on the cooperative one.
 public final class SQLiteMetadataStore: MetadataStore {
   let backendContent: any ContentStore
   let backends: [String: any Snapshotter]
   let events: any EventPublisher
   let now: @Sendable () -> Timestamp
-  let database: DatabaseQueue
-  let pool = BlockingPool(label: "metadata", width: 4)
-  let gate = Gate()
+  let contentGate = Gate()
+  let snapshotGates: [String: SnapshotGates]
+  /// Held alone by a collection: two of them would remove the same things.
+  let collecting = Gate()
+  let holds = IngestHolds()
+  private let database: DatabaseQueue
+  private let pool = BlockingPool(label: "metadata", width: 4)
 
   public init(
     path: String, content: any ContentStore, snapshotters: [String: any Snapshotter], events: any EventPublisher,
@@ -22,14 +30,23 @@ public final class SQLiteMetadataStore: MetadataStore {
     do {
       database = try DatabaseQueue(path: path)
       try database.writeWithoutTransaction { db in
-        try db.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 10000")
+        try db.execute(sql: "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+      }
+      if try database.read(Schema.migrator.hasBeenSuperseded) {
+        throw ContainerdError.failedPrecondition("metadata \(path): written by a newer version")
       }
       try Schema.migrator.migrate(database)
+    } catch let error as ContainerdError {
+      throw error
     } catch { throw ContainerdError.internalError("metadata \(path): \(error)") }
     self.backendContent = content
     self.backends = snapshotters
+    self.snapshotGates = snapshotters.mapValues { _ in SnapshotGates() }
     self.events = events
     self.now = now
+    let level = try synchronousLevel()
+    // GRDB and distributions have their own defaults; less than FULL would lose commits on power failure.
+    guard level == 2 else { throw ContainerdError.internalError("metadata \(path): synchronous is \(level), not FULL") }
   }
 
   public var namespaces: any NamespaceStore { SQLiteNamespaceStore(store: self) }
@@ -39,14 +56,18 @@ public final class SQLiteMetadataStore: MetadataStore {
   public func content(in scope: Scope) throws -> any ContentStore { NamespacedContentStore(store: self, scope: try checked(scope)) }
 
   public func snapshotter(_ name: String, in scope: Scope) throws -> any Snapshotter {
-    guard let backend = backends[name] else { throw ContainerdError.invalidArgument("snapshotter not loaded: \(name)") }
-    return NamespacedSnapshotter(store: self, scope: try checked(scope), name: name, backend: backend)
+    guard let backend = backends[name], let gates = snapshotGates[name] else {
+      throw ContainerdError.invalidArgument("snapshotter not loaded: \(name)")
+    }
+    return NamespacedSnapshotter(store: self, scope: try checked(scope), name: name, backend: backend, gates: gates)
   }
 
   public var snapshotterNames: [String] { backends.keys.sorted() }
 
-  /// `PRAGMA synchronous` as the writer sees it: 2 is FULL.
-  public func synchronousLevel() throws -> Int { try database.read { try Int.fetchOne($0, sql: "PRAGMA synchronous") ?? -1 } }
+  /// `PRAGMA synchronous` on the connection that writes: 2 is FULL. Blocks.
+  public func synchronousLevel() throws -> Int {
+    try wrapped { try database.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA synchronous") ?? -1 } }
+  }
 
   private func checked(_ scope: Scope) throws -> Scope {
     try Identifiers.validate(scope.namespace, kind: "namespace")
@@ -59,39 +80,30 @@ public final class SQLiteMetadataStore: MetadataStore {
     try await pool.run { try self.wrapped { try self.database.read(body) } }
   }
 
+  /// One transaction, on disk when this returns; a throw undoes it.
   func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
     try await pool.run { try self.wrapped { try self.database.write(body) } }
   }
 
+  /// SQLite's errors, and those of decoding a row, in the words of the contract.
   private func wrapped<Value>(_ body: () throws -> Value) throws -> Value {
-    do { return try body() } catch let error as DatabaseError { throw ContainerdError.internalError("metadata: \(error)") }
+    do { return try body() } catch let error as ContainerdError {
+      throw error
+    } catch let error as DatabaseError {
+      throw ContainerdError(error.resultCode == .SQLITE_FULL ? .resourceExhausted : .internalError, "metadata: \(error)")
+    } catch { throw ContainerdError(.dataLoss, "metadata: \(error)") }
   }
 
+  /// Only to be called once the change is durable.
   func publish(_ event: Event, in namespace: String) {
     events.publish(EventEnvelope(timestamp: now(), namespace: namespace, event: event))
   }
 }
 
-extension Database {
-  /// Makes the namespace if need be: creating anything in it creates it.
-  func ensureNamespace(_ name: String) throws { try execute(sql: "INSERT OR IGNORE INTO namespace (name) VALUES (?)", arguments: [name]) }
-
-  /// A number that no backend object has had.
-  func nextSequence() throws -> Int64 {
-    try execute(sql: "INSERT INTO sequence DEFAULT VALUES")
-    let id = lastInsertedRowID
-    try execute(sql: "DELETE FROM sequence WHERE id < ?", arguments: [id])
-    return id
-  }
-
-  /// Adds the object to the call's lease, in the call's transaction. `notFound` for an unknown lease.
-  func addToLease(_ scope: Scope, type: String, id: String) throws {
-    guard let lease = scope.lease else { return }
-    guard try Row.fetchOne(self, sql: "SELECT 1 FROM lease WHERE namespace = ? AND id = ?", arguments: [scope.namespace, lease]) != nil else {
-      throw ContainerdError.notFound("lease \"\(lease)\"")
-    }
-    try execute(
-      sql: "INSERT OR IGNORE INTO leaseResource (namespace, lease, type, id) VALUES (?, ?, ?, ?)",
-      arguments: [scope.namespace, lease, type, id])
-  }
+/// What orders the work on one snapshotter.
+struct SnapshotGates: Sendable {
+  /// Shared by whoever makes snapshots, alone for a collection.
+  let making = Gate()
+  /// Commits go one by one: of two with the same name the second must fail before its backend has committed.
+  let committing = Gate()
 }

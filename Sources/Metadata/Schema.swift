@@ -1,6 +1,7 @@
 import GRDB
 
-/// The tables. Everything is namespaced but the sequence that numbers backend objects.
+/// The tables. Everything is namespaced but the sequence that numbers backend objects. A later form is a migration of its own, never a
+/// change to an earlier one.
 enum Schema {
   static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
@@ -36,6 +37,16 @@ enum Schema {
             parent TEXT NOT NULL, kind TEXT NOT NULL, labels TEXT NOT NULL, created TEXT NOT NULL, updated TEXT NOT NULL,
             PRIMARY KEY (namespace, snapshotter, key), UNIQUE (snapshotter, backendKey)) WITHOUT ROWID;
           CREATE INDEX snapshotByParent ON snapshot (namespace, snapshotter, parent);
+          """)
+    }
+    // A commit has two halves, the backend's and ours. The intention is on disk before either, so that a crash between them is healed.
+    migrator.registerMigration("2 snapshot commits") { db in
+      try db.execute(
+        sql: """
+          CREATE TABLE snapshotCommit (
+            namespace TEXT NOT NULL, snapshotter TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, backendName TEXT NOT NULL,
+            labels TEXT NOT NULL, PRIMARY KEY (namespace, snapshotter, key),
+            FOREIGN KEY (namespace, snapshotter, key) REFERENCES snapshot(namespace, snapshotter, key) ON DELETE CASCADE) WITHOUT ROWID;
           """)
     }
     return migrator

@@ -2,6 +2,7 @@ import Foundation
 import GRDB
 import Protocols
 
+/// One namespace's containers. They are roots themselves, so no lease holds them.
 struct SQLiteContainerStore: ContainerStore {
   let store: SQLiteMetadataStore
   let scope: Scope
@@ -79,6 +80,7 @@ struct SQLiteContainerStore: ContainerStore {
     if !container.snapshotKey.isEmpty && container.snapshotter.isEmpty {
       throw ContainerdError.invalidArgument("container \"\(container.id)\": a snapshot key needs a snapshotter")
     }
+    if container.extensions.keys.contains("") { throw ContainerdError.invalidArgument("container \"\(container.id)\": extension with an empty key") }
     try container.labels.validateLabels()
   }
 

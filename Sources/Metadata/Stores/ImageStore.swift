@@ -1,6 +1,7 @@
 import GRDB
 import Protocols
 
+/// One namespace's names of images.
 struct SQLiteImageStore: ImageStore {
   let store: SQLiteMetadataStore
   let scope: Scope
@@ -45,6 +46,7 @@ struct SQLiteImageStore: ImageStore {
       stored.updatedAt = store.now()
       try validate(stored)
       try write(db, stored)
+      try db.addToLease(scope, type: "images", id: stored.name)
       return stored
     }
     store.publish(.imageUpdate(name: updated.name, labels: updated.labels), in: scope.namespace)
@@ -55,6 +57,7 @@ struct SQLiteImageStore: ImageStore {
     try await store.write { db in
       _ = try record(db, name)
       try db.execute(sql: "DELETE FROM image WHERE namespace = ? AND name = ?", arguments: [scope.namespace, name])
+      try db.removeFromLeases(scope.namespace, type: "images", id: name)
     }
     store.publish(.imageDelete(name: name), in: scope.namespace)
   }
@@ -64,6 +67,7 @@ struct SQLiteImageStore: ImageStore {
     if image.target.mediaType.isEmpty { throw ContainerdError.invalidArgument("image \"\(image.name)\": target has no media type") }
     if image.target.size <= 0 { throw ContainerdError.invalidArgument("image \"\(image.name)\": target size \(image.target.size) must be positive") }
     try image.labels.validateLabels()
+    try image.target.annotations.validateLabels()
   }
 
   private func write(_ db: Database, _ image: ImageRecord) throws {

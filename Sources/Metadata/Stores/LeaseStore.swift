@@ -1,6 +1,7 @@
 import GRDB
 import Protocols
 
+/// One namespace's leases and what they hold.
 struct SQLiteLeaseStore: LeaseStore {
   let store: SQLiteMetadataStore
   let scope: Scope

@@ -1,6 +1,7 @@
 import GRDB
 import Protocols
 
+/// Namespaces and their labels.
 struct SQLiteNamespaceStore: NamespaceStore {
   let store: SQLiteMetadataStore
 
@@ -25,9 +26,12 @@ struct SQLiteNamespaceStore: NamespaceStore {
     return namespace
   }
 
+  /// Labels of a namespace may be set before there is anything in it, as in containerd.
   func update(_ namespace: NamespaceRecord, fields: FieldMask) async throws -> NamespaceRecord {
+    try Identifiers.validate(namespace.name, kind: "namespace")
     try fields.validate(object: "namespace \"\(namespace.name)\"")
     let updated = try await store.write { db in
+      try db.ensureNamespace(namespace.name)
       var stored = try Self.row(db, namespace.name)
       stored.labels = fields.updatedLabels(of: stored.labels, from: namespace.labels)
       try stored.labels.validateLabels()
@@ -41,15 +45,27 @@ struct SQLiteNamespaceStore: NamespaceStore {
   func delete(_ name: String) async throws {
     try await store.write { db in
       _ = try Self.row(db, name)
-      for (table, what) in [("image", "images"), ("content", "blobs"), ("container", "containers"), ("snapshot", "snapshots")] {
-        let count = try Int.fetchOne(db, sql: "SELECT count(*) FROM \(table) WHERE namespace = ?", arguments: [name]) ?? 0
-        if count > 0 { throw ContainerdError.failedPrecondition("namespace \"\(name)\" must be empty, but it still has \(count) \(what)") }
+      let held = try Self.contents(db, name)
+      if !held.isEmpty {
+        throw ContainerdError.failedPrecondition("namespace \"\(name)\" must be empty, but it still has \(held.joined(separator: ", "))")
       }
       try db.execute(sql: "DELETE FROM lease WHERE namespace = ?", arguments: [name])
       try db.execute(sql: "DELETE FROM ingest WHERE namespace = ?", arguments: [name])
       try db.execute(sql: "DELETE FROM namespace WHERE name = ?", arguments: [name])
     }
     store.publish(.namespaceDelete(name: name), in: name)
+  }
+
+  /// What is in the way of a deletion. Leases and ingests are not: they go with the namespace.
+  private static func contents(_ db: Database, _ name: String) throws -> [String] {
+    var held: [String] = []
+    for (table, what) in [("image", "images"), ("content", "blobs"), ("container", "containers")] {
+      if try Int.fetchOne(db, sql: "SELECT 1 FROM \(table) WHERE namespace = ? LIMIT 1", arguments: [name]) != nil { held.append(what) }
+    }
+    held += try String.fetchAll(
+      db, sql: "SELECT DISTINCT snapshotter FROM snapshot WHERE namespace = ? ORDER BY snapshotter", arguments: [name]
+    ).map { "snapshots on \"\($0)\" snapshotter" }
+    return held
   }
 
   private static func row(_ db: Database, _ name: String) throws -> NamespaceRecord {

@@ -1,0 +1,128 @@
+import GRDB
+import Protocols
+
+extension NamespacedContentStore {
+  /// How long an ingest without a lease is kept, as in containerd. One with a lease is kept as long as the lease.
+  static let ingestLifetime: Int64 = 24 * 3600
+
+  func status(ref: String) async throws -> IngestStatus {
+    guard let ingest = try await store.read({ try ingest($0, ref) }), let status = try await status(of: ingest) else {
+      throw ContainerdError.notFound("ingest ref \(ref)")
+    }
+    return status
+  }
+
+  func statuses(_ filters: FilterSet) async throws -> [IngestStatus] {
+    let ingests = try await store.read { db in
+      try Row.fetchAll(db, sql: "SELECT * FROM ingest WHERE namespace = ? ORDER BY ref", arguments: [scope.namespace]).map(Ingest.init)
+    }
+    var statuses: [IngestStatus] = []
+    for ingest in ingests {
+      if let status = try await status(of: ingest), filters.matches(status) { statuses.append(status) }
+    }
+    return statuses
+  }
+
+  func abort(ref: String) async throws {
+    let backendRef = try await store.write { db -> String in
+      guard let ingest = try ingest(db, ref) else { throw ContainerdError.notFound("ingest ref \(ref)") }
+      try db.execute(sql: "DELETE FROM ingest WHERE namespace = ? AND ref = ?", arguments: [scope.namespace, ref])
+      try db.removeFromLeases(scope.namespace, type: "ingests", id: ref)
+      return ingest.backendRef
+    }
+    store.holds.revoke(backendRef)
+    // Opened but never made in the backend, or being committed: nothing to forget.
+    do { try await store.backendContent.abort(ref: backendRef) } catch let error as ContainerdError where error.code == .notFound {}
+  }
+
+  func writer(ref: String, expected: IngestExpectation) async throws -> any ContentWriter {
+    if ref.isEmpty { throw ContainerdError.invalidArgument("ref must not be empty") }
+    return try await store.contentGate.passing {
+      let backendRef = try await store.write { db -> String? in
+        try db.ensureNamespace(scope.namespace)
+        if let digest = expected.digest, try exists(db, digest) {
+          // In use by this lease all the same; the error is thrown outside the transaction, so that this stays.
+          try db.addToLease(scope, type: "content", id: digest.description)
+          return nil
+        }
+        return try open(db, ref, expected)
+      }
+      guard let backendRef else { throw ContainerdError.alreadyExists("content \(expected.digest?.description ?? "")") }
+      guard let hold = store.holds.take(backendRef) else { throw ContainerdError.unavailable("ref \(ref) locked by another writer") }
+      do {
+        let mode: NamespacedContentWriter.Mode
+        if let present = try await linkable(expected) {
+          mode = .linked(present)
+        } else {
+          mode = .uploading(try await backendWriter(ref, backendRef, size: expected.size))
+        }
+        return NamespacedContentWriter(owner: self, ref: ref, hold: hold, expected: expected, startedAt: store.now(), mode: mode)
+      } catch {
+        store.holds.release(hold)
+        throw error
+      }
+    }
+  }
+
+  /// The backend is not told the digest: it would say that it has the blob, which in this namespace is no reason not to upload it.
+  func backendWriter(_ ref: String, _ backendRef: String, size: Int64?) async throws -> any ContentWriter {
+    try await renamed(backendRef, ref) {
+      try await store.backendContent.writer(ref: backendRef, expected: IngestExpectation(size: size))
+    }
+  }
+
+  /// The blob if the bytes are there through another namespace: then there is nothing to upload. With another size than expected
+  /// the caller is mistaken somewhere, and finds out at the commit.
+  private func linkable(_ expected: IngestExpectation) async throws -> ContentInfo? {
+    guard let digest = expected.digest else { return nil }
+    do {
+      let present = try await store.backendContent.info(digest)
+      return expected.size == nil || expected.size == present.size ? present : nil
+    } catch let error as ContainerdError where error.code == .notFound { return nil }
+  }
+
+  // MARK: rows
+
+  private struct Ingest: Sendable {
+    var ref: String
+    var backendRef: String
+    var expected: String?
+    init(_ row: Row) {
+      ref = row["ref"]
+      backendRef = row["backendRef"]
+      expected = row["expected"]
+    }
+  }
+
+  private func ingest(_ db: Database, _ ref: String) throws -> Ingest? {
+    try Row.fetchOne(db, sql: "SELECT * FROM ingest WHERE namespace = ? AND ref = ?", arguments: [scope.namespace, ref]).map(Ingest.init)
+  }
+
+  /// The ingest's row, made or renewed, and its place in the lease. Gives the backend's ref.
+  private func open(_ db: Database, _ ref: String, _ expected: IngestExpectation) throws -> String {
+    try db.addToLease(scope, type: "ingests", id: ref)
+    let expires = scope.lease == nil ? store.now().advanced(bySeconds: Self.ingestLifetime) : .never
+    let digest = expected.digest?.description
+    if let existing = try ingest(db, ref) {
+      try db.execute(
+        sql: "UPDATE ingest SET expires = ?, expected = ? WHERE namespace = ? AND ref = ?",
+        arguments: [expires.description, digest, scope.namespace, ref])
+      return existing.backendRef
+    }
+    let backendRef = "\(scope.namespace)/\(try db.nextSequence())/\(ref)"
+    try db.execute(
+      sql: "INSERT INTO ingest (namespace, ref, backendRef, expected, expires) VALUES (?, ?, ?, ?, ?)",
+      arguments: [scope.namespace, ref, backendRef, digest, expires.description])
+    return backendRef
+  }
+
+  /// nil if the backend has nothing of it (yet).
+  private func status(of ingest: Ingest) async throws -> IngestStatus? {
+    do {
+      var status = try await store.backendContent.status(ref: ingest.backendRef)
+      status.ref = ingest.ref
+      status.expected = try ingest.expected.map { try Digest(parsing: $0) }
+      return status
+    } catch let error as ContainerdError where error.code == .notFound { return nil }
+  }
+}
