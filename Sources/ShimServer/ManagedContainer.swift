@@ -1,0 +1,28 @@
+import LinuxRuntime
+
+/// A container with its processes.
+final class ManagedContainer {
+  let id: String
+  let bundle: String
+  let container: Container
+  let first: ManagedProcess
+  var execs: [String: ManagedProcess] = [:]
+  /// The first process has ended, and others of the container still have to be reaped before that is told.
+  var heldExit: ExitRecord?
+
+  init(id: String, bundle: String, container: Container, first: ManagedProcess) {
+    self.id = id
+    self.bundle = bundle
+    self.container = container
+    self.first = first
+  }
+
+  var rootfs: String { bundle + "/rootfs" }
+  var hasRunningExecs: Bool { execs.values.contains { $0.phase == .running } }
+
+  func process(_ execID: String) throws(ServiceError) -> ManagedProcess {
+    if execID.isEmpty { return first }
+    guard let found = execs[execID] else { throw ServiceError(.notFound, "process \(execID) of container \(id) does not exist") }
+    return found
+  }
+}
