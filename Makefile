@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .PHONY: help setup build test test-core test-e2e lint check-gen demo clean
 
 BUILD_PACKAGES := pkg-config libarchive-dev libseccomp-dev libfuse3-dev zlib1g-dev libisal-dev libzstd-dev libsqlite3-dev libssl-dev
-TEST_PACKAGES := containerd runc docker-registry skopeo umoci busybox-static bats jq iproute2 procps python3
+TEST_PACKAGES := containerd runc containernetworking-plugins docker-registry skopeo umoci busybox-static bats jq iproute2 procps python3
 IMPORTS := --explicit-target-dependency-import-check error
 SHIM ?= $(firstword $(wildcard $(CURDIR)/.build/debug/containerd-shim-ref-v2) /usr/bin/containerd-shim-runc-v2)
 
@@ -26,7 +26,7 @@ test-core: ## the fast loop: no network packages
 	CORE_ONLY=1 swift test --scratch-path .build-core --disable-xctest
 
 test-e2e: ## Debian's ctr, registry and umoci against our daemon (root)
-	swift build --product containerd-ref
+	swift build --product containerd-ref && swift build --product refrun
 	REF_SHIM=$(SHIM) scripts/run-e2e.sh
 
 lint: ## the toolchain's formatter, strictly
@@ -37,7 +37,7 @@ check-gen: ## fail if the generated API code is not what proto/ makes
 
 demo: ## pull, unpack and run an image from a registry on loopback; kill the daemon; see the container live (root)
 	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
-	swift build --product containerd-ref
+	swift build --product containerd-ref && swift build --product refrun
 	REF_SHIM=$(SHIM) scripts/demo.sh
 
 clean: ## remove what was built

@@ -13,7 +13,7 @@ struct ClientOptions: ParsableArguments {
   func connect<Value: Sendable>(_ body: @Sendable (ContainerdClient) async throws -> Value) async throws -> Value {
     do {
       return try await ContainerdClient.with(socket: address, namespace: namespace, body)
-    } catch let error as ContainerdError where error.code == .unavailable {
+    } catch let error as ContainerdError where error.code == .unavailable && error.message.contains(address) {
       throw ContainerdError.unavailable("\(address): \(error.message) (is the daemon running?)")
     }
   }
