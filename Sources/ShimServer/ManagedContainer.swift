@@ -1,3 +1,4 @@
+import CLinux
 import LinuxRuntime
 
 /// A container with its processes.
@@ -19,6 +20,11 @@ final class ManagedContainer {
 
   var rootfs: String { bundle + "/rootfs" }
   var hasRunningExecs: Bool { execs.values.contains { $0.phase == .running } }
+
+  /// A frozen process does not even die of SIGKILL before it is thawed.
+  func thawToDie(_ signal: Int32) throws(RuntimeError) {
+    if signal == SIGKILL, container.state == .paused { try container.resume() }
+  }
 
   func process(_ execID: String) throws(ServiceError) -> ManagedProcess {
     if execID.isEmpty { return first }

@@ -1,6 +1,7 @@
 import CLinux
 import LinuxRuntime
 import ShimWire
+import SystemKit
 
 /// Looking at processes and acting on running ones.
 extension TaskService {
@@ -33,11 +34,17 @@ extension TaskService {
     if process.exit != nil { throw ServiceError(.notFound, "\(name(owner, process)) has already finished") }
     let signal = Int32(request.signal)
     if process === owner.first {
-      return try runtime { () throws(RuntimeError) in try owner.container.kill(signal: signal, all: request.all) }
+      return try runtime { () throws(RuntimeError) in
+        try owner.container.kill(signal: signal, all: request.all)
+        try owner.thawToDie(signal)
+      }
     }
     guard process.phase == .running else { throw ServiceError(.failedPrecondition, "\(name(owner, process)) was not started yet") }
     // Our child, not reaped yet: the pid cannot be anybody else's.
-    if CLinux.kill(process.pid, signal) != 0 { throw ServiceError(.unknown, "signal \(name(owner, process)): errno \(clinux_errno())") }
+    if CLinux.kill(process.pid, signal) != 0 {
+      throw ServiceError(.unknown, SystemError.last("kill", name(owner, process)).description)
+    }
+    try runtime { () throws(RuntimeError) in try owner.thawToDie(signal) }
   }
 
   func pids(_ request: ProcessRequest) throws(ServiceError) -> PidsResponse {

@@ -1,4 +1,5 @@
 import CLinux
+import SystemKit
 
 /// Copies between the master side of a terminal and the client's FIFOs.
 final class TerminalRelay {
@@ -26,7 +27,7 @@ final class TerminalRelay {
 
   func resize(width: UInt32, height: UInt32) throws(ServiceError) {
     var size = winsize(ws_row: UInt16(clamping: height), ws_col: UInt16(clamping: width), ws_xpixel: 0, ws_ypixel: 0)
-    if clinux_ioctl(master, UInt(TIOCSWINSZ), &size) != 0 { throw ServiceError(.unknown, "resize the terminal: errno \(clinux_errno())") }
+    if clinux_ioctl(master, UInt(TIOCSWINSZ), &size) != 0 { throw ServiceError(.unknown, "resize the terminal: \(SystemError.last("ioctl", "terminal").reason)") }
   }
 
   func stopInput() {
