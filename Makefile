@@ -1,12 +1,11 @@
 # `make` or `make help` lists what there is. Everything below works from a fresh clone on Debian 12 with the Swift toolchain.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-core test-e2e lint check-gen demo clean
+.PHONY: help setup build test test-core test-e2e lint check-gen demo bench clean
 
 BUILD_PACKAGES := pkg-config libarchive-dev libseccomp-dev libfuse3-dev zlib1g-dev libisal-dev libzstd-dev libsqlite3-dev libssl-dev
-TEST_PACKAGES := containerd runc containernetworking-plugins docker-registry skopeo umoci busybox-static bats jq iproute2 procps python3
+TEST_PACKAGES := zstd attr containerd runc containernetworking-plugins docker-registry skopeo umoci busybox-static bats jq iproute2 procps python3
 IMPORTS := --explicit-target-dependency-import-check error
-SHIM ?= $(firstword $(wildcard $(CURDIR)/.build/debug/containerd-shim-ref-v2) /usr/bin/containerd-shim-runc-v2)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -26,8 +25,8 @@ test-core: ## the fast loop: no network packages
 	CORE_ONLY=1 swift test --scratch-path .build-core --disable-xctest
 
 test-e2e: ## Debian's ctr, registry and umoci against our daemon (root)
-	swift build --product containerd-ref && swift build --product refrun
-	REF_SHIM=$(SHIM) scripts/run-e2e.sh
+	swift build $(IMPORTS)
+	scripts/run-e2e.sh
 
 lint: ## the toolchain's formatter, strictly
 	swift format lint --strict --recursive --configuration .swift-format Sources Tests Package.swift
@@ -37,8 +36,13 @@ check-gen: ## fail if the generated API code is not what proto/ makes
 
 demo: ## pull, unpack and run an image from a registry on loopback; kill the daemon; see the container live (root)
 	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
-	swift build --product containerd-ref && swift build --product refrun
-	REF_SHIM=$(SHIM) scripts/demo.sh
+	swift build
+	scripts/demo.sh
+
+bench: ## side by side with Debian's containerd: pull and unpack, run to exit; ratios on the terminal and as JSON (root)
+	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	swift build -c release --product containerd-ref && swift build -c release --product containerd-shim-ref-v2
+	BUILD_DIR=$(CURDIR)/.build/release scripts/bench.sh
 
 clean: ## remove what was built
 	rm -rf .build .build-*

@@ -159,6 +159,21 @@ teardown_file() { [ -z "$WORK" ] || suite_down; }
   c containers rm e2e-outlive
 }
 
+@test "kill -9 of the daemon while a container writes: no line is lost" {
+  c images ls -q | grep -q . || pull >/dev/null
+  c run -d --log-uri "file://$WORK/lines" "$(image)" e2e-lines sh -c 'i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); [ $((i % 100)) -ne 0 ] || sleep 0.05; done; exit 3'
+  sleep 0.3
+  stop_daemon KILL
+  sleep 0.5
+  start_daemon
+  for _ in $(seq 100); do c tasks ls | grep -q STOPPED && break; sleep 0.1; done
+  run c tasks rm e2e-lines
+  [[ "$output" == *3* ]]
+  c containers rm e2e-lines
+  [ "$(grep -c '^line ' "$WORK/lines")" -eq 3000 ]
+  [ "$(tail -n 1 "$WORK/lines")" = "line 2999" ]
+}
+
 @test "kill -9 of the daemon between create and start" {
   c containers create "$(image)" e2e-created false
   # ctr has no command that only creates the task: a start that is interrupted leaves a container which can be started anew.

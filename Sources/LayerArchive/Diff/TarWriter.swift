@@ -22,7 +22,8 @@ final class TarWriter {
   static func write(into sink: LayerSink, _ body: (TarWriter) throws -> Void) throws {
     guard let archive = archive_write_new() else { throw ContainerdError(.resourceExhausted, "libarchive: no memory for a writer") }
     defer { archive_write_free(archive) }
-    archive_write_set_format_pax_restricted(archive)
+    // Full pax: the restricted form drops fractions of seconds.
+    archive_write_set_format_pax(archive)
     archive_write_set_bytes_per_block(archive, 0)
     let context = Context(sink)
     try withExtendedLifetime(context) {
