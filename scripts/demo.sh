@@ -21,7 +21,7 @@ echo "$(image)"
 
 step "2. our daemon"
 start_daemon
-c version | sed -n '/Server/,$p'
+c version 2>/dev/null | sed -n '/Server/,$p'
 
 step "3. pull and unpack"
 "$DAEMON" pull --address "$WORK/run/containerd.sock" "$(image)"
@@ -40,7 +40,7 @@ start_daemon
 c tasks ls
 c tasks exec --exec-id stop demo-live touch /stop
 for _ in $(seq 50); do c tasks ls | grep -q STOPPED && break; sleep 0.1; done
-status=$(c tasks rm demo-live 2>&1 | grep -oE '[0-9]+$' | tail -1)
+status=$( (c tasks rm demo-live 2>&1 || true) | grep -oE 'exit code [0-9]+' | grep -oE '[0-9]+')
 c containers rm demo-live
 echo "exit status after the restart: $status"
 

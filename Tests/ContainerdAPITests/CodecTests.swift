@@ -64,10 +64,9 @@ import Testing
     var generator = SystemRandomNumberGenerator()
     for _ in 0..<20_000 {
       let bytes = (0..<Int.random(in: 0...40, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
-      do {
-        let ours = try CreateTaskRequest(wire: bytes)
-        #expect(try CreateTaskRequest(wire: ours.encoded) == ours)
-      } catch { #expect(error is WireError) }
+      // The decoder's throws are typed: what is no message is a `WireError`, by the compiler's word.
+      guard let ours = try? CreateTaskRequest(wire: bytes) else { continue }
+      #expect((try? CreateTaskRequest(wire: ours.encoded)) == ours)
     }
   }
 }

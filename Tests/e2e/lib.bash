@@ -7,6 +7,7 @@ DAEMON=$BUILD_DIR/containerd-ref
 start_daemon() {
   "$DAEMON" serve --config "$WORK/config.toml" --log-level debug >>"$WORK/daemon.log" 2>&1 &
   echo $! >"$WORK/daemon.pid"
+  disown $! # its death is for us to report, not for the shell
   for _ in $(seq 100); do
     ctr -a "$WORK/run/containerd.sock" version >/dev/null 2>&1 && return 0
     sleep 0.1
