@@ -29,7 +29,7 @@ test-e2e: ## Debian's ctr, registry and umoci against our daemon (root)
 	scripts/run-e2e.sh
 
 lint: ## the toolchain's formatter, strictly
-	swift format lint --strict --recursive --configuration .swift-format Sources Tests Package.swift
+	swift format lint --strict --recursive --configuration .swift-format Sources Tests conformance Package.swift
 
 check-gen: ## fail if the generated API code is not what proto/ makes
 	scripts/generate-api.sh --check

@@ -92,7 +92,9 @@ let core: [Target] = [
   tests("SystemKitTests", ["SystemKit", "CLinux", "BlockingIO", "TestSupport"]),
   tests("InMemoryFakesTests", ["InMemoryFakes", "Protocols", "Hashing", "ConformanceSuites", "TestSupport"]),
   tests("LocalContentStoreTests", ["LocalContentStore", "Protocols", "Hashing", "SystemKit", "ConformanceSuites", "TestSupport"]),
-  tests("LayerArchiveTests", ["LayerArchive", "LocalContentStore", "InMemoryFakes", "Protocols", "Hashing", "SystemKit", "CLinux", "ConformanceSuites", "TestSupport"]),
+  tests(
+    "LayerArchiveTests",
+    ["LayerArchive", "LocalContentStore", "InMemoryFakes", "Protocols", "Hashing", "SystemKit", "CLinux", "ConformanceSuites", "TestSupport"]),
   tests("OverlaySnapshotterTests", ["OverlaySnapshotter", "SnapshotIndex", "Protocols", "SystemKit", "CLinux", "ConformanceSuites", "TestSupport"]),
   tests("MetadataTests", ["Metadata", "InMemoryFakes", "Protocols", "ConformanceSuites", "TestSupport", grdb]),
   tests("ImageTests", ["ImagePull", "ImageUnpack", "OCI", "InMemoryFakes", "Protocols", "Hashing", "TestSupport"]),
@@ -122,10 +124,17 @@ let network: [Target] = [
     ],
     path: "Sources/containerd-ref", swiftSettings: strict),
 
-  tests("RegistryFetcherTests", ["RegistryFetcher", "EmbeddedRegistry", "Protocols", "OCI", "Hashing", "ImagePull", "InMemoryFakes", "LocalContentStore", "TestSupport", nioCore, nioHTTP1, nioPosix]),
+  tests(
+    "RegistryFetcherTests",
+    [
+      "RegistryFetcher", "EmbeddedRegistry", "Protocols", "OCI", "Hashing", "ImagePull", "InMemoryFakes", "LocalContentStore", "TestSupport", nioCore, nioHTTP1,
+      nioPosix,
+    ]),
   tests("ContainerdAPITests", ["ContainerdAPI", "ShimWire", swiftProtobuf]),
   tests("GRPCTransportTests", ["GRPCTransport", grpcCore, grpcPosix, nioCore, nioPosix, nioEmbedded]),
-  tests("GRPCFrontendTests", ["GRPCFrontend", "ContainerdAPI", "Protocols", "InMemoryFakes", grpcCore, swiftProtobuf, "TestSupport", product("GRPCInProcessTransport", "grpc-swift-2")]),
+  tests(
+    "GRPCFrontendTests",
+    ["GRPCFrontend", "ContainerdAPI", "Protocols", "InMemoryFakes", grpcCore, swiftProtobuf, "TestSupport", product("GRPCInProcessTransport", "grpc-swift-2")]),
   tests("ShimRuntimeTests", ["ShimRuntime", "ContainerdAPI", "Protocols", "SystemKit", "CLinux", "TestSupport", swiftProtobuf, nioCore, nioPosix]),
   tests("EndToEndTests", ["TestSupport", "SystemKit", "CLinux", "Protocols"]),
 ]
@@ -152,7 +161,7 @@ for target in targets {
 
 let usesNetwork = !coreOnly && targets.contains { target in network.contains { $0.name == target.name } }
 let corePackages: [Package.Dependency] = [
-  .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+  .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0")
 ]
 let networkPackages: [Package.Dependency] = [
   .package(url: "https://github.com/grpc/grpc-swift-2", exact: "2.4.3"),

@@ -10,5 +10,7 @@ extension Google_Protobuf_Any {
   }
 
   /// The type name, whatever prefix the sender put before it.
-  public var bareTypeName: String { typeURL.split(separator: "/", maxSplits: 1).last.map { typeURL.hasPrefix("type.googleapis.com/") ? String($0) : typeURL } ?? typeURL }
+  public var bareTypeName: String {
+    typeURL.split(separator: "/", maxSplits: 1).last.map { typeURL.hasPrefix("type.googleapis.com/") ? String($0) : typeURL } ?? typeURL
+  }
 }

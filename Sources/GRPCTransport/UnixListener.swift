@@ -1,6 +1,6 @@
 import GRPCNIOTransportHTTP2Posix
-import NIOCore
 import Glibc
+import NIOCore
 import NIOPosix
 
 /// A gRPC listener on a unix socket, with a `PingShield` on every connection.

@@ -10,11 +10,12 @@ public struct Hasher: ~Copyable, @unchecked Sendable {
 
   public init(_ algorithm: Digest.Algorithm = .sha256) {
     guard let context = EVP_MD_CTX_new() else { fatalError("libcrypto: no memory for a digest context") }
-    let kind = switch algorithm {
-    case .sha256: EVP_sha256()
-    case .sha384: EVP_sha384()
-    case .sha512: EVP_sha512()
-    }
+    let kind =
+      switch algorithm {
+      case .sha256: EVP_sha256()
+      case .sha384: EVP_sha384()
+      case .sha512: EVP_sha512()
+      }
     precondition(EVP_DigestInit_ex(context, kind, nil) == 1, "libcrypto offers \(algorithm.rawValue)")
     self.context = context
     self.algorithm = algorithm

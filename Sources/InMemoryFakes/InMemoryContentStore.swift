@@ -62,7 +62,8 @@ public final class InMemoryContentStore: ContentStore {
   func time() -> Timestamp {
     let now = now()
     return lastTime.withLock { last in
-      last = now > last ? now : last.nanoseconds < 999_999_999 ? Timestamp(seconds: last.seconds, nanoseconds: last.nanoseconds + 1) : last.advanced(bySeconds: 1)
+      last =
+        now > last ? now : last.nanoseconds < 999_999_999 ? Timestamp(seconds: last.seconds, nanoseconds: last.nanoseconds + 1) : last.advanced(bySeconds: 1)
       return last
     }
   }

@@ -7,7 +7,9 @@ struct InMemoryFetcher: Fetcher {
   func fetch(_ descriptor: Descriptor, from offset: Int64) async throws -> any ByteStream {
     let after = try await registry.instrument.enter("fetch", descriptor.digest.description, "\(offset)")
     guard let bytes = registry.state.withLock({ $0.blobs[descriptor.digest] }) else { throw ContainerdError.notFound("blob \(descriptor.digest)") }
-    guard (0...Int64(bytes.count)).contains(offset) else { throw ContainerdError.outOfRange("blob \(descriptor.digest): fetch from \(offset) of \(bytes.count)") }
+    guard (0...Int64(bytes.count)).contains(offset) else {
+      throw ContainerdError.outOfRange("blob \(descriptor.digest): fetch from \(offset) of \(bytes.count)")
+    }
     return InMemoryByteStream(
       object: "blob \(descriptor.digest)", bytes: bytes[Int(offset)...], chunk: registry.chunk, dropAfter: after.dropAfter.map { Int($0) })
   }

@@ -61,7 +61,8 @@ extension Container {
       options: options, spec: spec, process: process, bundle: record.bundle, rootfs: record.rootfs, cgroup: record.cgroup,
       hierarchies: hierarchies,
       capabilities: Capabilities.resolve(process.capabilities, holding: own, inUserNamespace: spec.linux.namespace(.user) != nil) { warned.append($0) },
-      mayLowerOOMScore: own.permitted & Capabilities.sysResource != 0, filter: try spec.linux.seccomp.map { spec throws(RuntimeError) in try SeccompFilter(spec) })
+      mayLowerOOMScore: own.permitted & Capabilities.sysResource != 0,
+      filter: try spec.linux.seccomp.map { spec throws(RuntimeError) in try SeccompFilter(spec) })
     warnings += warned
 
     let tasks = try record.cgroup.openTasks()

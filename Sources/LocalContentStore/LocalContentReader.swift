@@ -1,8 +1,8 @@
 import BlockingIO
 import CLinux
 import Protocols
-import SystemKit
 import Synchronization
+import SystemKit
 
 /// Reads one blob through a descriptor of its own: deleting the name does not disturb it.
 final class LocalContentReader: ContentReader {

@@ -2,8 +2,8 @@ import BlockingIO
 import CLinux
 import Hashing
 import Protocols
-import SystemKit
 import Synchronization
+import SystemKit
 
 /// A content store in a directory, in containerd's form:
 ///

@@ -2,8 +2,8 @@ import BlockingIO
 import CLinux
 import Hashing
 import Protocols
-import SystemKit
 import Synchronization
+import SystemKit
 
 /// The open end of an ingest. Bytes go straight to `data` and through the hash; resuming hashes what is on disk again.
 final class LocalContentWriter: ContentWriter {

@@ -27,7 +27,7 @@ enum DiskUsage {
       if status.st_mode & mode_t(S_IFMT) == mode_t(S_IFDIR) {
         do throws(SystemError) {
           for name in try Files.names(in: path) { pending.append("\(path)/\(name)") }
-        } catch where error.errno == ENOENT { continue } catch { throw ContainerdError(error, "usage of \(root)") }
+        } catch  where error.errno == ENOENT { continue } catch { throw ContainerdError(error, "usage of \(root)") }
       }
     }
     return usage

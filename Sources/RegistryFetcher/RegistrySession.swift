@@ -16,7 +16,8 @@ final class RegistrySession: Sendable {
     var settings = HTTPClient.Configuration()
     settings.redirectConfiguration = .disallow
     settings.timeout.connect = .seconds(10)
-    settings.timeout.read = .nanoseconds(configuration.idleTimeout.components.seconds * 1_000_000_000 + configuration.idleTimeout.components.attoseconds / 1_000_000_000)
+    settings.timeout.read = .nanoseconds(
+      configuration.idleTimeout.components.seconds * 1_000_000_000 + configuration.idleTimeout.components.attoseconds / 1_000_000_000)
     settings.decompression = .disabled
     client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
   }

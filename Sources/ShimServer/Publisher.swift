@@ -39,7 +39,9 @@ final class Publisher {
       timeoutNano: Self.timeout * 1_000_000, metadata: [KeyValue(key: "containerd-namespace-ttrpc", value: namespace)])
     if queue.count >= Self.capacity {
       // The first may be under way.
-      guard let victim = queue.dropFirst().firstIndex(where: { !$0.lasting }) else { return enqueue(Entry(request: request.encoded, lasting: type == "TaskExit")) }
+      guard let victim = queue.dropFirst().firstIndex(where: { !$0.lasting }) else {
+        return enqueue(Entry(request: request.encoded, lasting: type == "TaskExit"))
+      }
       queue.remove(at: victim)
     }
     enqueue(Entry(request: request.encoded, lasting: type == "TaskExit"))

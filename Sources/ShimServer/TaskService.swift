@@ -25,7 +25,9 @@ final class TaskService {
   func create(_ request: CreateTaskRequest) throws(ServiceError) -> PidResponse {
     guard containers[request.id] == nil else { throw ServiceError(.alreadyExists, "container \(request.id) already exists") }
     guard request.checkpoint.isEmpty else { throw ServiceError(.unimplemented, "container \(request.id): restoring a checkpoint is not supported") }
-    guard request.bundle.hasPrefix("/") else { throw ServiceError(.invalidArgument, "container \(request.id): bundle \"\(request.bundle)\" is not an absolute path") }
+    guard request.bundle.hasPrefix("/") else {
+      throw ServiceError(.invalidArgument, "container \(request.id): bundle \"\(request.bundle)\" is not an absolute path")
+    }
     let spec = try runtime { () throws(RuntimeError) in try Container.readSpec(bundle: request.bundle) }
     let wantsTerminal = spec.process?.terminal ?? false
     guard wantsTerminal == request.terminal else {

@@ -27,7 +27,9 @@ final class TerminalRelay {
 
   func resize(width: UInt32, height: UInt32) throws(ServiceError) {
     var size = winsize(ws_row: UInt16(clamping: height), ws_col: UInt16(clamping: width), ws_xpixel: 0, ws_ypixel: 0)
-    if clinux_ioctl(master, UInt(TIOCSWINSZ), &size) != 0 { throw ServiceError(.unknown, "resize the terminal: \(SystemError.last("ioctl", "terminal").reason)") }
+    if clinux_ioctl(master, UInt(TIOCSWINSZ), &size) != 0 {
+      throw ServiceError(.unknown, "resize the terminal: \(SystemError.last("ioctl", "terminal").reason)")
+    }
   }
 
   func stopInput() {

@@ -18,7 +18,8 @@ enum UnixSocket {
   }
 
   private static func make() throws(SystemError) -> OwnedFD {
-    OwnedFD(adopting: try check("socket", "unix") { socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0) })
+    OwnedFD(
+      adopting: try check("socket", "unix") { socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0) })
   }
 
   static func connect(_ path: String) throws(SystemError) -> OwnedFD {

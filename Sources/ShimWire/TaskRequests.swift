@@ -12,7 +12,10 @@ public struct CreateTaskRequest: WireMessage {
   public var options: WireAny?
 
   public init() {}
-  public init(id: String, bundle: String = "", rootfs: [Mount] = [], terminal: Bool = false, stdin: String = "", stdout: String = "", stderr: String = "", checkpoint: String = "", parentCheckpoint: String = "", options: WireAny? = nil) {
+  public init(
+    id: String, bundle: String = "", rootfs: [Mount] = [], terminal: Bool = false, stdin: String = "", stdout: String = "", stderr: String = "",
+    checkpoint: String = "", parentCheckpoint: String = "", options: WireAny? = nil
+  ) {
     self.id = id
     self.bundle = bundle
     self.rootfs = rootfs

@@ -63,7 +63,10 @@ public struct StateResponse: WireMessage {
   public var execID: String = ""
 
   public init() {}
-  public init(id: String, bundle: String = "", pid: UInt32 = 0, status: UInt32 = 0, stdin: String = "", stdout: String = "", stderr: String = "", terminal: Bool = false, exitStatus: UInt32 = 0, exitedAt: Timestamp? = nil, execID: String = "") {
+  public init(
+    id: String, bundle: String = "", pid: UInt32 = 0, status: UInt32 = 0, stdin: String = "", stdout: String = "", stderr: String = "", terminal: Bool = false,
+    exitStatus: UInt32 = 0, exitedAt: Timestamp? = nil, execID: String = ""
+  ) {
     self.id = id
     self.bundle = bundle
     self.pid = pid

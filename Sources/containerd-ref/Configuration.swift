@@ -79,7 +79,10 @@ struct Configuration: Sendable {
     ]
     if let uid { lines.append("  uid = \(uid)") }
     if let gid { lines.append("  gid = \(gid)") }
-    lines += ["", "[debug]", "  # trace, debug, info, warn or error", "  level = \"\(level)\"", "", "[runtimes]", "  # Runtime name = shim: a path, or a program's name."]
+    lines += [
+      "", "[debug]", "  # trace, debug, info, warn or error", "  level = \"\(level)\"", "", "[runtimes]",
+      "  # Runtime name = shim: a path, or a program's name.",
+    ]
     for (name, path) in runtimes.sorted(by: { $0.key < $1.key }) { lines.append("  \"\(name)\" = \"\(path)\"") }
     return lines.joined(separator: "\n") + "\n"
   }

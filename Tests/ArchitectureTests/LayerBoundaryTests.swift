@@ -81,7 +81,9 @@ import Testing
           let words = line.split(separator: " ")
           guard let at = words.firstIndex(of: "import"), at + 1 < words.count, at <= 2, !line.hasPrefix("//") else { continue }
           let module = String(words[at + 1])
-          if Self.targets[module] != nil { #expect(target.dependencies.contains(module), "\(target.path)/\(file) imports \(module), which \(target.name) does not declare") }
+          if Self.targets[module] != nil {
+            #expect(target.dependencies.contains(module), "\(target.path)/\(file) imports \(module), which \(target.name) does not declare")
+          }
         }
       }
     }

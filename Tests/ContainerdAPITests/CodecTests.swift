@@ -23,7 +23,8 @@ import Testing
         id: "c", bundle: "/b", rootfs: [Mount(type: "overlay", source: "overlay", target: "", options: ["ro", "lowerdir=a:b"])], terminal: true, stdin: "i",
         stdout: "o", stderr: "e", checkpoint: "cp", parentCheckpoint: "pc", options: any), Containerd_Task_V2_CreateTaskRequest.self)
     try agree(ProcessRequest(id: "c", execID: "e"), Containerd_Task_V2_StateRequest.self)
-    try agree(ExecProcessRequest(id: "c", execID: "e", terminal: true, stdin: "i", stdout: "o", stderr: "x", spec: any), Containerd_Task_V2_ExecProcessRequest.self)
+    try agree(
+      ExecProcessRequest(id: "c", execID: "e", terminal: true, stdin: "i", stdout: "o", stderr: "x", spec: any), Containerd_Task_V2_ExecProcessRequest.self)
     try agree(ResizePtyRequest(id: "c", execID: "e", width: 80, height: .max), Containerd_Task_V2_ResizePtyRequest.self)
     try agree(KillRequest(id: "c", execID: "e", signal: 9, all: true), Containerd_Task_V2_KillRequest.self)
     try agree(CloseIORequest(id: "c", execID: "e", stdin: true), Containerd_Task_V2_CloseIORequest.self)
@@ -33,7 +34,8 @@ import Testing
 
   @Test func responses() throws {
     try agree(
-      StateResponse(id: "c", bundle: "/b", pid: 7, status: 2, stdin: "i", stdout: "o", stderr: "e", terminal: true, exitStatus: 137, exitedAt: never, execID: "x"),
+      StateResponse(
+        id: "c", bundle: "/b", pid: 7, status: 2, stdin: "i", stdout: "o", stderr: "e", terminal: true, exitStatus: 137, exitedAt: never, execID: "x"),
       Containerd_Task_V2_StateResponse.self)
     try agree(DeleteResponse(pid: 7, exitStatus: 1, exitedAt: time), Containerd_Task_V2_DeleteResponse.self)
     try agree(PidsResponse(processes: [ProcessInfo(pid: 1), ProcessInfo(pid: 2, info: any)]), Containerd_Task_V2_PidsResponse.self)
@@ -44,7 +46,9 @@ import Testing
 
   @Test func events() throws {
     try agree(
-      TaskCreate(containerID: "c", bundle: "/b", rootfs: [Mount(type: "bind")], io: TaskIO(stdin: "i", stdout: "o", stderr: "e", terminal: true), checkpoint: "k", pid: 3),
+      TaskCreate(
+        containerID: "c", bundle: "/b", rootfs: [Mount(type: "bind")], io: TaskIO(stdin: "i", stdout: "o", stderr: "e", terminal: true), checkpoint: "k", pid: 3
+      ),
       Containerd_Events_TaskCreate.self)
     try agree(TaskStart(containerID: "c", pid: 3), Containerd_Events_TaskStart.self)
     try agree(TaskExit(containerID: "c", id: "e", pid: 3, exitStatus: 4, exitedAt: time), Containerd_Events_TaskExit.self)

@@ -55,7 +55,9 @@ import Testing
     [Mount(type: "overlay", source: "overlay", options: ["lowerdir=\(scratch.path)/lower", "upperdir=\(scratch.path)/upper", "workdir=\(scratch.path)/work"])]
   }
 
-  func apply(_ bytes: [UInt8], type: String = "application/vnd.oci.image.layer.v1.tar", to mounts: [Mount]? = nil, diffID: Digest? = nil) async throws -> Descriptor {
+  func apply(_ bytes: [UInt8], type: String = "application/vnd.oci.image.layer.v1.tar", to mounts: [Mount]? = nil, diffID: Digest? = nil) async throws
+    -> Descriptor
+  {
     let layer = Descriptor(mediaType: type, digest: try await put(bytes), size: Int64(bytes.count))
     return try await applier.apply(layer, from: content, to: mounts ?? bind, options: ApplyOptions(diffID: diffID, sync: false))
   }
@@ -143,11 +145,17 @@ import Testing
   @Test func aDiffAppliedToTheLowerTreeGivesTheUpperOne() async throws {
     let p = scratch.path
     try #require(
-      try run(["sh", "-c", "cd \(p)/lower && mkdir d e && echo 1 >d/same && echo 2 >d/gone && echo 3 >e/changed && ln d/same d/linked && setfattr -n user.x -v 1 d/same || true"])
-        .status == 0)
+      try run([
+        "sh", "-c",
+        "cd \(p)/lower && mkdir d e && echo 1 >d/same && echo 2 >d/gone && echo 3 >e/changed && ln d/same d/linked && setfattr -n user.x -v 1 d/same || true",
+      ])
+      .status == 0)
     try #require(
-      try run(["sh", "-c", "cp -a \(p)/lower/. \(p)/upper/ && cd \(p)/upper && rm d/gone && sleep 0.01 && echo 33 >e/changed && mkdir -p new/deep && echo 4 >new/deep/er && ln -s er new/deep/link && ln new/deep/er new/again"])
-        .status == 0)
+      try run([
+        "sh", "-c",
+        "cp -a \(p)/lower/. \(p)/upper/ && cd \(p)/upper && rm d/gone && sleep 0.01 && echo 33 >e/changed && mkdir -p new/deep && echo 4 >new/deep/er && ln -s er new/deep/link && ln new/deep/er new/again",
+      ])
+      .status == 0)
     let lower = [Mount(type: "bind", source: p + "/lower", options: ["ro", "rbind"])]
     let upper = [Mount(type: "bind", source: p + "/upper", options: ["ro", "rbind"])]
     let first = try await differ.diff(from: lower, to: upper, into: content, options: DiffOptions(ref: "one"))

@@ -17,7 +17,11 @@ extension RealContainers {
 
     private func runtimes(_ bundle: Bundle) -> [[String]] {
       var list: [[String]] = []
-      if let own = Self.sibling("refrun") { list.append([own, "--root", bundle.scratch.path + "/own"]) } else { print("skipped: refrun is not built beside the tests") }
+      if let own = Self.sibling("refrun") {
+        list.append([own, "--root", bundle.scratch.path + "/own"])
+      } else {
+        print("skipped: refrun is not built beside the tests")
+      }
       for path in ["/usr/sbin/runc", "/usr/bin/runc"] where Files.exists(path) {
         list.append([path, "--root", bundle.scratch.path + "/runc"])
         break
@@ -27,7 +31,8 @@ extension RealContainers {
 
     @Test func printsAndExitsAsRuncDoes() throws {
       let bundle = try Bundle()
-      let script = "id; hostname; pwd; env | sort | grep -v HOSTNAME; ls /dev | sort; cat /proc/self/status | grep Cap; cat /proc/mounts | cut -d' ' -f2 | grep -v -e unified | sort; exit 42"
+      let script =
+        "id; hostname; pwd; env | sort | grep -v HOSTNAME; ls /dev | sort; cat /proc/self/status | grep Cap; cat /proc/mounts | cut -d' ' -f2 | grep -v -e unified | sort; exit 42"
       for name in ["sort", "grep", "cut"] { symlink("busybox", "\(bundle.rootfs)/bin/\(name)") }
       // Of a hybrid host Debian's runc shows the container only the v1 hierarchies; ours shows the unified one too.
       var config = bundle.config(["sh", "-c", script])
@@ -50,7 +55,10 @@ extension RealContainers {
       func call(_ arguments: String...) throws -> (status: Int32, output: String) { try TestSupport.run(refrun + arguments) }
       let pidFile = bundle.scratch.path + "/pid"
       // Through files: the container keeps what it is given open.
-      let created = try TestSupport.run(["/bin/sh", "-c", "\"$@\" </dev/null >\(bundle.scratch.path)/log 2>&1", "sh"] + refrun + ["create", "--bundle", bundle.path, "--pid-file", pidFile, "x"])
+      let created = try TestSupport.run(
+        ["/bin/sh", "-c", "\"$@\" </dev/null >\(bundle.scratch.path)/log 2>&1", "sh"] + refrun + [
+          "create", "--bundle", bundle.path, "--pid-file", pidFile, "x",
+        ])
       #expect(created.status == 0)
       #expect(try call("state", "x").output.contains("\"status\": \"created\""))
       #expect(try call("start", "x").status == 0)
@@ -67,7 +75,8 @@ extension RealContainers {
       #expect(try call("delete", "x").status == 0)
       let gone = try TestSupport.run(refrun + ["--log", bundle.scratch.path + "/json", "--log-format", "json", "state", "x"])
       #expect(gone.status == 1 && gone.output.contains("does not exist"))
-      #expect(String(decoding: try Files.read(bundle.scratch.path + "/json"), as: UTF8.self).hasPrefix("{\"level\":\"error\",\"msg\":\"container does not exist"))
+      #expect(
+        String(decoding: try Files.read(bundle.scratch.path + "/json"), as: UTF8.self).hasPrefix("{\"level\":\"error\",\"msg\":\"container does not exist"))
       #expect(try call("features").output.contains("ociVersionMax"))
       #expect(try call("nonsense").status == 1)
     }

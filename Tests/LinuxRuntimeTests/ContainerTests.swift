@@ -122,7 +122,8 @@ struct RealContainers {
     @Test func namespacesAreTheContainersOwn() throws {
       let bundle = try Bundle()
       let own = try NamespaceType.allCases.map { try readLink("/proc/self/ns/\($0.file)") }
-      let result = try bundle.run(bundle.spec("echo $$; hostname; cd /proc/self/ns; for n in pid net mnt ipc uts user cgroup time; do readlink $n; done; ip link | grep -c mtu"))
+      let result = try bundle.run(
+        bundle.spec("echo $$; hostname; cd /proc/self/ns; for n in pid net mnt ipc uts user cgroup time; do readlink $n; done; ip link | grep -c mtu"))
       let lines = result.output.split(separator: "\n").map(String.init)
       #expect(lines.first == "1")
       #expect(lines.count == 11)
@@ -255,7 +256,9 @@ struct RealContainers {
       let bundle = try Bundle()
       guard case .array(let mounts)? = DefaultSpec.json["mounts"] else { return }
       for destination in ["/proc", "/proc/self", "/tmp/../proc/sys"] {
-        let bind = JSONValue.record([("destination", .string(destination)), ("type", .string("bind")), ("source", .string("/tmp")), ("options", .strings(["bind"]))])
+        let bind = JSONValue.record([
+          ("destination", .string(destination)), ("type", .string("bind")), ("source", .string("/tmp")), ("options", .strings(["bind"])),
+        ])
         #expect(throws: RuntimeError.self) { try bundle.create(bundle.spec("true", [("mounts", .array(mounts + [bind]))])) }
       }
     }

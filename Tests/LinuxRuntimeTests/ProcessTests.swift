@@ -18,7 +18,9 @@ extension RealContainers {
     @Test func isTheUserAsked() throws {
       let bundle = try Bundle()
       let user = JSONValue.record([("uid", .integer(7)), ("gid", .integer(8)), ("additionalGids", .array([.integer(9)])), ("umask", .integer(0o77))])
-      let result = try bundle.run(bundle.spec("id -u; id -g; id -G; umask; echo $HOME; pwd; grep CapEff /proc/self/status", [("process.user", user), ("process.cwd", .string("/new/dir"))]))
+      let result = try bundle.run(
+        bundle.spec(
+          "id -u; id -g; id -G; umask; echo $HOME; pwd; grep CapEff /proc/self/status", [("process.user", user), ("process.cwd", .string("/new/dir"))]))
       #expect(result.output.hasPrefix("7\n8\n8 9\n0077\n/home/u\n/new/dir\n"), "\(result.output)")
     }
 
@@ -55,7 +57,8 @@ extension RealContainers {
       let everything = JSONValue.strings(["CAP_MKNOD"])
       let sets = JSONValue.record([("bounding", everything), ("effective", everything), ("permitted", everything)])
       symlink("busybox", bundle.rootfs + "/bin/mknod")
-      let result = try bundle.run(bundle.spec("mknod /dev/k c 1 11 && cat /dev/k || echo refused; cat /dev/null && echo fine", [("process.capabilities", sets)]))
+      let result = try bundle.run(
+        bundle.spec("mknod /dev/k c 1 11 && cat /dev/k || echo refused; cat /dev/null && echo fine", [("process.capabilities", sets)]))
       #expect(result.output.contains("refused") && result.output.contains("fine"), "\(result.output)")
     }
 
@@ -63,7 +66,8 @@ extension RealContainers {
       let bundle = try Bundle()
       let container = try bundle.create(bundle.spec("sleep 100", [("linux.resources.pids", .record([("limit", .integer(50))]))]))
       try container.start()
-      let script = "echo $$ | grep -v '^1$' >/dev/null && hostname; cat /proc/self/cgroup /proc/1/cgroup | sort | uniq -c | grep -vc ' 2 '; cd /proc/self/ns; for n in *; do [ \"$(readlink $n)\" = \"$(readlink /proc/1/ns/$n)\" ] || echo $n; done; grep -e CapEff -e NoNew /proc/self/status; exit 9"
+      let script =
+        "echo $$ | grep -v '^1$' >/dev/null && hostname; cat /proc/self/cgroup /proc/1/cgroup | sort | uniq -c | grep -vc ' 2 '; cd /proc/self/ns; for n in *; do [ \"$(readlink $n)\" = \"$(readlink /proc/1/ns/$n)\" ] || echo $n; done; grep -e CapEff -e NoNew /proc/self/status; exit 9"
       let status = try bundle.exec(container, ["sh", "-c", script]) {
         var all = ProcessSpec.CapabilitySets()
         all.bounding = ["CAP_SYS_PTRACE", "CAP_KILL"]

@@ -53,7 +53,9 @@ struct DurabilityTests {
       path: fixture.path, content: fixture.content, snapshotters: [:], events: fixture.events,
       now: { [path = fixture.path] in
         // The clock is read inside the transaction.
-        if armed.withLock({ armed in defer { armed = false }; return armed }) {
+        if armed.withLock({ armed in
+          defer { armed = false }; return armed
+        }) {
           for suffix in ["", "-wal"] { _ = try? run(["cp", path + suffix, copy + suffix]) }
         }
         return .now()
@@ -112,7 +114,9 @@ enum CrashingProcess {
     let dying = Atomic<Bool>(false)
     let store = try SQLiteMetadataStore(
       path: path, content: ContentBackend(), snapshotters: [:], events: EventRecorder(),
-      now: { if dying.load(ordering: .sequentiallyConsistent) { kill(getpid(), SIGKILL) }; return .now() })
+      now: {
+        if dying.load(ordering: .sequentiallyConsistent) { kill(getpid(), SIGKILL) }; return .now()
+      })
     _ = try await store.leases(in: Scope(namespace: "default")).create(LeaseRecord(id: "l"))
     let images = try store.images(in: Scope(namespace: "default", lease: "l"))
     for index in 1...last {
@@ -126,7 +130,9 @@ enum CrashingProcess {
     let dying = Atomic<Bool>(false)
     let store = try SQLiteMetadataStore(
       path: path, content: ContentBackend(), snapshotters: [:], events: EventRecorder(),
-      now: { if dying.load(ordering: .sequentiallyConsistent) { kill(getpid(), SIGKILL) }; return .now() })
+      now: {
+        if dying.load(ordering: .sequentiallyConsistent) { kill(getpid(), SIGKILL) }; return .now()
+      })
     _ = try await store.leases(in: Scope(namespace: "default")).create(LeaseRecord(id: "l"))
     let writer = try await store.content(in: Scope(namespace: "default", lease: "l")).writer(ref: "r", expected: IngestExpectation())
     try await writer.write([1], at: nil)

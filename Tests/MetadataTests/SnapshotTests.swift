@@ -148,6 +148,6 @@ struct SnapshotTests {
     try await fixture.overlay.commit("stolen", key: "default/1/a", labels: [:])
     await expectError(.notFound, "snapshot a") { try await snapshots.commit("base", key: "a", labels: [:]) }
     #expect(try await snapshots.stat("a").kind == .active)
-    #expect(try await fixture.store.verify() .map(\.backendID) == ["default/1/a"])
+    #expect(try await fixture.store.verify().map(\.backendID) == ["default/1/a"])
   }
 }

@@ -7,8 +7,10 @@ import Testing
     #expect(Digest.of([]).description == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
   }
 
-  @Test(arguments: ["", "sha256", "sha256:", "sha256:abc", "md5:d41d8cd98f00b204e9800998ecf8427e", "sha256:" + String(repeating: "G", count: 64),
-    "sha256:" + String(repeating: "A", count: 64), "sha256:../" + String(repeating: "a", count: 61), "sha256:" + String(repeating: "a", count: 65)])
+  @Test(arguments: [
+    "", "sha256", "sha256:", "sha256:abc", "md5:d41d8cd98f00b204e9800998ecf8427e", "sha256:" + String(repeating: "G", count: 64),
+    "sha256:" + String(repeating: "A", count: 64), "sha256:../" + String(repeating: "a", count: 61), "sha256:" + String(repeating: "a", count: 65),
+  ])
   func whatIsNoDigestIsRefused(_ text: String) {
     #expect(throws: ContainerdError.self) { try Digest(parsing: text) }
   }
@@ -76,7 +78,10 @@ import Testing
     #expect(throws: ContainerdError.self) { try ["k": String(repeating: "v", count: 4096)].validateLabels() }
   }
 
-  @Test(arguments: [("a", true), ("a-b_c.d", true), ("", false), ("-a", false), ("a-", false), ("a--b", false), ("a/b", false), ("..", false), (String(repeating: "a", count: 77), false)])
+  @Test(arguments: [
+    ("a", true), ("a-b_c.d", true), ("", false), ("-a", false), ("a-", false), ("a--b", false), ("a/b", false), ("..", false),
+    (String(repeating: "a", count: 77), false),
+  ])
   func identifiers(_ text: String, _ valid: Bool) {
     let accepted = (try? Identifiers.validate(text, kind: "id")) != nil
     #expect(accepted == valid)

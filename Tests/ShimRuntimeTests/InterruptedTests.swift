@@ -1,9 +1,10 @@
 import CLinux
 import Protocols
-@testable import ShimRuntime
 import SystemKit
 import TestSupport
 import Testing
+
+@testable import ShimRuntime
 
 /// What the next daemon makes of a bundle whose daemon was killed at each step of a creation or removal, with a program in the
 /// place of the shim that only notes what it is asked.
@@ -106,7 +107,11 @@ import Testing
     let gate = OneShot<Void>()
     let server = try await TTRPCServer.listen(
       path: scene.directory.path + "/s", group: scene.runtime().context.group,
-      methods: ["containerd.task.v2.Task/State": .concurrent { _ in try await gate.value; return [] }])
+      methods: [
+        "containerd.task.v2.Task/State": .concurrent { _ in
+          try await gate.value; return []
+        }
+      ])
     try bundle.write(ShimEndpoint(address: "unix://\(scene.directory.path)/s"))
     let runtime = scene.runtime()
     let begun = ContinuousClock.now

@@ -41,7 +41,10 @@ struct RealShimTests {
     #expect(exit.code == 7 && exit.pid == pid)
     #expect(try await task.wait(exec: nil) == exit, "every waiter gets the same answer")
     var output = ""
-    #expect(try await eventually { output += out.read(); return output == "hello\n" }, "\(output)")
+    #expect(
+      try await eventually {
+        output += out.read(); return output == "hello\n"
+      }, "\(output)")
 
     let stopped = try await task.state(exec: nil)
     #expect(stopped.status == .stopped && stopped.exit == exit)
@@ -75,7 +78,10 @@ struct RealShimTests {
     let exit = try await task.wait(exec: "e1")
     #expect(exit.code == 4 && exit.pid == pid)
     var output = ""
-    #expect(try await eventually { output += out.read(); return output == "from exec\n" }, "\(output)")
+    #expect(
+      try await eventually {
+        output += out.read(); return output == "from exec\n"
+      }, "\(output)")
     #expect(try await task.delete(exec: "e1").code == 4)
     #expect(await code { try await task.state(exec: "e1") } == .notFound)
 

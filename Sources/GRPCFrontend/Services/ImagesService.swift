@@ -20,12 +20,16 @@ struct ImagesService: Containerd_Services_Images_V1_Images.SimpleServiceProtocol
     return .with { $0.images = images.map(\.wire) }
   }
 
-  func create(request: Containerd_Services_Images_V1_CreateImageRequest, context: ServerContext) async throws -> Containerd_Services_Images_V1_CreateImageResponse {
+  func create(request: Containerd_Services_Images_V1_CreateImageRequest, context: ServerContext) async throws
+    -> Containerd_Services_Images_V1_CreateImageResponse
+  {
     let image = try await store().create(ImageRecord(wire: request.image))
     return .with { $0.image = image.wire }
   }
 
-  func update(request: Containerd_Services_Images_V1_UpdateImageRequest, context: ServerContext) async throws -> Containerd_Services_Images_V1_UpdateImageResponse {
+  func update(request: Containerd_Services_Images_V1_UpdateImageRequest, context: ServerContext) async throws
+    -> Containerd_Services_Images_V1_UpdateImageResponse
+  {
     let image = try await store().update(ImageRecord(wire: request.image), fields: FieldMask(wire: request.updateMask))
     return .with { $0.image = image.wire }
   }

@@ -58,7 +58,7 @@ final class RootedDirectory {
   }
 
   private func openOrMake(_ path: EntryPath, _ created: (EntryPath) -> Void) throws(SystemError) -> OwnedFD {
-    do throws(SystemError) { return try open(path) } catch where error.errno == ENOENT && !path.isRoot {}
+    do throws(SystemError) { return try open(path) } catch  where error.errno == ENOENT && !path.isRoot {}
     let parent = try openOrMake(path.parent, created)
     let raw = parent.raw
     if mkdirat(raw, path.name, 0o755) != 0 {

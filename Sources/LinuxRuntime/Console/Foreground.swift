@@ -12,7 +12,9 @@ public final class Foreground {
     sigemptyset(&set)
     for signal in Self.forwarded + [SIGCHLD] { sigaddset(&set, signal) }
     sigprocmask(SIG_BLOCK, &set, nil)
-    signals = try during("watch signals") { () throws(SystemError) in OwnedFD(adopting: try check("signalfd", "self") { signalfd(-1, &set, Int32(SFD_CLOEXEC | SFD_NONBLOCK)) }) }
+    signals = try during("watch signals") { () throws(SystemError) in
+      OwnedFD(adopting: try check("signalfd", "self") { signalfd(-1, &set, Int32(SFD_CLOEXEC | SFD_NONBLOCK)) })
+    }
   }
 
   /// Gives the exit status as a shell has it: 128 + number for a signal. Closes the terminal's master side.

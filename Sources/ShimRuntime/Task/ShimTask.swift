@@ -73,7 +73,7 @@ final class ShimTask: ContainerTask {
     Task { [self] in
       do {
         try await context.pool.run { [bundle] in try bundle.write(exit: exit) }
-      } catch where isLive {
+      } catch  where isLive {
         context.logger(for: bundle.key).warning("exit of the container is not recorded: \(error)")
       } catch {
         // Deleted meanwhile, and the bundle with it: there is nothing to be remembered.

@@ -39,7 +39,9 @@ final class ProgressDisplay: Sendable {
 
   func unpacking(_ done: Int, of count: Int) {
     if quiet { return }
-    if terminal { write("\runpacking layer \(min(done + 1, count)) of \(count)\u{1B}[K" + (done == count ? "\n" : "")) } else if done == count {
+    if terminal {
+      write("\runpacking layer \(min(done + 1, count)) of \(count)\u{1B}[K" + (done == count ? "\n" : ""))
+    } else if done == count {
       write("unpacked \(count) layers\n")
     }
   }
@@ -51,7 +53,8 @@ final class ProgressDisplay: Sendable {
     let done = blobs.reduce(0) { $0 + ($1.state == .downloading ? $1.offset : $1.total) }
     let filled = total > 0 ? Int(done * 30 / total) : 0
     let finished = blobs.filter { $0.state != .downloading }.count
-    return "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled) + "] \(size(done)) of \(size(total)), \(finished) of \(blobs.count) blobs"
+    return "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled)
+      + "] \(size(done)) of \(size(total)), \(finished) of \(blobs.count) blobs"
   }
 
   private static func size(_ bytes: Int64) -> String {

@@ -13,7 +13,9 @@ enum Plugins {
       Plugin(type: "io.containerd.gc.v1", id: "scheduler", requires: ["io.containerd.metadata.v1"]),
       Plugin(type: "io.containerd.runtime.v2", id: "task", requires: ["io.containerd.event.v1"], hasPlatform: true),
     ]
-    for service in ["containers", "content", "diff", "events", "healthcheck", "images", "introspection", "leases", "namespaces", "snapshots", "tasks", "version"] {
+    for service in [
+      "containers", "content", "diff", "events", "healthcheck", "images", "introspection", "leases", "namespaces", "snapshots", "tasks", "version",
+    ] {
       plugins.append(Plugin(type: "io.containerd.grpc.v1", id: service))
     }
     return plugins
