@@ -58,8 +58,8 @@ let core: [Target] = [
   library("CSeccomp", pkgConfig: "libseccomp", apt: "libseccomp-dev"),
   library("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
   library("CZstd", pkgConfig: "libzstd", apt: "libzstd-dev"),
-  .target(name: "CLinux", path: "Sources/CLinux"),
-  .target(name: "CInit", path: "Sources/CInit", cSettings: [.unsafeFlags(["-fstack-protector-strong"])]),
+  .target(name: "CLinux", path: "Sources/CLinux", exclude: readme(in: "Sources/CLinux")),
+  .target(name: "CInit", path: "Sources/CInit", exclude: readme(in: "Sources/CInit"), cSettings: [.unsafeFlags(["-fstack-protector-strong"])]),
 
   module("Protocols", []),
   module("SystemKit", ["CLinux"]),
@@ -78,10 +78,10 @@ let core: [Target] = [
   module("ShimWire", []),
   module("ShimServer", ["LinuxRuntime", "ShimWire", "SystemKit", "CLinux"]),
   .executableTarget(
-    name: "refrun", dependencies: ["LinuxRuntime", "SystemKit"], path: "Sources/refrun", swiftSettings: strict,
+    name: "refrun", dependencies: ["LinuxRuntime", "SystemKit"], path: "Sources/refrun", exclude: readme(in: "Sources/refrun"), swiftSettings: strict,
     linkerSettings: staticExecutable),
   .executableTarget(
-    name: "containerd-shim-ref-v2", dependencies: ["ShimServer"], path: "Sources/containerd-shim-ref-v2", swiftSettings: strict,
+    name: "containerd-shim-ref-v2", dependencies: ["ShimServer"], path: "Sources/containerd-shim-ref-v2", exclude: readme(in: "Sources/containerd-shim-ref-v2"), swiftSettings: strict,
     linkerSettings: staticExecutable),
 
   module("ConformanceSuites", ["Protocols"], path: "conformance/Suites"),
@@ -122,7 +122,7 @@ let network: [Target] = [
       "OverlaySnapshotter", "ImagePull", "ImageUnpack", "RegistryFetcher", "EmbeddedRegistry", "ContainerdAPI", "GRPCTransport",
       "GRPCFrontend", "ContainerdClient", "ShimRuntime", grpcCore, swiftProtobuf, nioCore, nioPosix, logging, argumentParser, product("TOMLKit", "TOMLKit"),
     ],
-    path: "Sources/containerd-ref", swiftSettings: strict),
+    path: "Sources/containerd-ref", exclude: readme(in: "Sources/containerd-ref"), swiftSettings: strict),
 
   tests(
     "RegistryFetcherTests",
