@@ -47,7 +47,7 @@ final class InMemoryTask: ContainerTask {
     let pid = try state.withLock { state in
       var process = try process(state, exec)
       if process.status != .created { throw ContainerdError.failedPrecondition("\(named(exec)) has been started already") }
-      if exec != nil, state.processes[nil]?.status != .running { throw ContainerdError.failedPrecondition("task \(id) is not running") }
+      if exec != nil { try live(state) }
       if process.pid == 0 { process.pid = runtime.nextPID() }
       process.status = .running
       state.processes[exec] = process
@@ -62,9 +62,9 @@ final class InMemoryTask: ContainerTask {
     let after = try await enter("exec", request.id)
     try Identifiers.validate(request.id, kind: "exec id")
     try state.withLock { state in
-      let main = try process(state, nil)
+      _ = try process(state, nil)
       if state.processes[request.id] != nil { throw ContainerdError.alreadyExists("exec \(request.id) of task \(id)") }
-      if main.status != .running { throw ContainerdError.failedPrecondition("task \(id) is not running") }
+      try live(state)
       state.processes[request.id] = Process(pid: 0, status: .created, io: request.io)
     }
     try after.finish()
@@ -223,6 +223,12 @@ final class InMemoryTask: ContainerTask {
     if state.deleted { throw ContainerdError.notFound("task \(id)") }
     guard let process = state.processes[exec] else { throw ContainerdError.notFound(named(exec)) }
     return process
+  }
+
+  /// Processes may be added from creation on, not while the task is paused and not after its end.
+  private func live(_ state: borrowing State) throws {
+    let status = try process(state, nil).status
+    if status != .created && status != .running { throw ContainerdError.failedPrecondition("task \(id) is \(status.rawValue)") }
   }
 
   private func named(_ exec: String?) -> String { exec.map { "exec \($0) of task \(id)" } ?? "task \(id)" }

@@ -68,6 +68,7 @@ final class TaskService {
       throw ServiceError(.alreadyExists, "process \(request.execID) of container \(request.id) already exists")
     }
     guard owner.first.exit == nil else { throw ServiceError(.failedPrecondition, "container \(request.id) has stopped: nothing can be executed in it") }
+    guard owner.container.state != .paused else { throw ServiceError(.failedPrecondition, "container \(request.id) is paused: nothing can be executed in it") }
     guard let json = request.spec else { throw ServiceError(.invalidArgument, "process \(request.execID) of container \(request.id): no spec was given") }
     var spec = try runtime { () throws(RuntimeError) in try ProcessSpec(json: json.value) }
     spec.terminal = request.terminal

@@ -4,8 +4,24 @@
 /// system, mounts) and runs nothing of the user's; `start` runs the user's program. Between the two, anybody may enter the
 /// network namespace of `pid` and add interfaces.
 ///
-/// A task's life is not the daemon's life: after a restart, `tasks` lists what still runs, `wait` delivers the status of what
-/// has exited meanwhile.
+///     let task = try await runtime.create(TaskCreation(namespace: "default", id: "web", spec: spec, rootfs: mounts))
+///     let pid = try await task.state(exec: nil).pid           // the held process: /proc/PID/ns/net is there
+///     … a network plugin adds an interface …
+///     _ = try await task.start(exec: nil)                     // the program runs, once
+///     let exit = try await task.wait(exec: nil)
+///     _ = try await task.delete(exec: nil)
+///
+/// States: *created* → *running* ⇄ *paused* → *stopped* → deleted; *created* may also stop (a kill, or the end of its process). What a
+/// state does not allow is `failedPrecondition`, and changes nothing. docs/container-lifecycle.md has the table.
+///
+/// Laws.
+/// 1. `create` runs nothing of the user's, no hook inside the container either; `start` runs the program once.
+/// 2. A task's life is not the daemon's life: after a restart, `tasks` lists what still runs, `wait` delivers the status of what
+///    has exited meanwhile, standard streams have lost nothing.
+/// 3. A creation that fails leaves nothing: no process, mount, cgroup or file. Every mount of `rootfs` is performed, or none.
+/// 4. Events of a task come in the order create, start, exit, delete; of an exec: exec-added, exec-started, exit. An exit is told once.
+/// 5. When the first process ends every other process of the container is ended, and told as ended before it.
+/// 6. A runtime knows no image, no snapshot and no content: it gets mounts and a spec.
 ///
 /// Every error is a `ContainerdError`. All methods may be called concurrently.
 public protocol Runtime: Sendable {
@@ -18,6 +34,7 @@ public protocol Runtime: Sendable {
   /// `notFound` if the container has no task.
   func task(_ id: String, namespace: String) async throws -> any ContainerTask
 
+  /// Every task of the namespace, those of an earlier daemon too, in no order.
   func tasks(in namespace: String) async throws -> [any ContainerTask]
 }
 
@@ -74,7 +91,8 @@ public protocol ContainerTask: Sendable {
   /// error says why.
   func start(exec: String?) async throws -> UInt32
 
-  /// Adds a process, not started. `alreadyExists` if the id is taken; `failedPrecondition` unless the task runs.
+  /// Adds a process, not started: from creation on. `alreadyExists` if the id is taken; `failedPrecondition` while the task is paused and
+  /// after it has stopped; `invalidArgument` for an id or a process that cannot be used.
   func exec(_ request: ExecCreation) async throws
 
   /// `notFound` if the process has ended ("process already finished").
@@ -86,16 +104,21 @@ public protocol ContainerTask: Sendable {
   /// Frees everything of a process that has ended; of the init also the task. `failedPrecondition` while it runs.
   func delete(exec: String?) async throws -> ExitStatus
 
+  /// Every process in the container's cgroup, in the host's pid namespace; those of execs and what they started too.
   func pids() async throws -> [UInt32]
+  /// Holds every process still, by the freezer. `failedPrecondition` unless it runs.
   func pause() async throws
+  /// `failedPrecondition` unless it is paused.
   func resume() async throws
+  /// The terminal's size in characters; before the start of an exec it is kept for the start. `failedPrecondition` without a terminal.
   func resize(exec: String?, width: UInt32, height: UInt32) async throws
   /// The process sees the end of its standard input.
   func closeStdin(exec: String?) async throws
-  /// New limits, `LinuxResources` as JSON.
+  /// New limits, `LinuxResources` as JSON: what is named changes, the rest stays. `invalidArgument` for limits that the kernel refuses.
   func update(_ resources: TypedValue, annotations: Labels) async throws
-  /// `io.containerd.cgroups.v1.Metrics` or `…v2.Metrics`.
+  /// What the cgroup counts: `io.containerd.cgroups.v1.Metrics` or `…v2.Metrics`, serialised.
   func stats() async throws -> TypedValue
+  /// `notImplemented` where processes cannot be written down.
   func checkpoint(path: String, options: TypedValue?) async throws
 }
 
