@@ -108,7 +108,7 @@ let network: [Target] = [
   module(
     "RegistryFetcher",
     ["Protocols", "OCI", "Hashing", product("AsyncHTTPClient", "async-http-client"), nioCore, nioHTTP1, nioPosix]),
-  module("EmbeddedRegistry", ["Hashing", "Protocols", "BlockingIO", nioCore, nioHTTP1, nioPosix]),
+  module("EmbeddedRegistry", ["Hashing", "Protocols", "BlockingIO", "SystemKit", "CLinux", nioCore, nioHTTP1, nioPosix]),
   module("ContainerdAPI", [grpcCore, grpcProtobuf, swiftProtobuf], settings: generated),
   module("GRPCTransport", [grpcCore, grpcPosix, nioCore, nioPosix]),
   module("WireMapping", ["ContainerdAPI", "Protocols", grpcCore, swiftProtobuf]),

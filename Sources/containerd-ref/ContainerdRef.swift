@@ -14,7 +14,7 @@ struct ContainerdRef: AsyncParsableCommand {
     version: Version.text,
     subcommands: Self.commands)
 
-  static let commands: [any ParsableCommand.Type] = [ServeCommand.self, PullCommand.self, ImagesCommand.self, ConfigCommand.self]
+  static let commands: [any ParsableCommand.Type] = [ServeCommand.self, PullCommand.self, ImagesCommand.self, ConfigCommand.self, RegistryCommand.self]
 }
 
 enum Version {

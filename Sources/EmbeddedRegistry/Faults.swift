@@ -1,0 +1,86 @@
+import Synchronization
+
+/// How a registry misbehaves, and towards whom.
+///
+///     registry.faults.add(.status(503), to: .blobs, times: 2)
+///     registry.faults.add(.cut(afterBytes: 1000), to: .path("sha256:ab…"), method: "GET", times: 1)
+public final class RegistryFaults: Sendable {
+  public enum Target: Hashable, Sendable {
+    case everything, manifests, blobs, token
+    /// The path, without the query, ends so.
+    case path(String)
+  }
+
+  public enum Fault: Hashable, Sendable {
+    /// Answers with this status and an error document; nothing is done.
+    case status(Int, headers: [String: String] = [:])
+    /// Sends the client to the same path at another origin, `http://127.0.0.1:…`.
+    case redirect(Int = 307, to: String)
+    /// Closes the connection after so many bytes of the body.
+    case cut(afterBytes: Int64)
+    /// Sends so many bytes of the body and then nothing, for ever.
+    case stall(afterBytes: Int64)
+    /// Inverts the byte at this place of the body.
+    case corrupt(byte: Int64)
+    /// Sends these bytes as the body, with their own length.
+    case replace([UInt8])
+    /// Announces a length that is so much off, and closes the connection after the body.
+    case contentLength(off: Int64)
+    /// Sends the whole where a part was asked for.
+    case ignoreRange
+    /// Answers 206 with a part that nobody asked for, shifted by so many bytes.
+    case shiftRange(Int64)
+    /// Sends this header in place of the true one; nil leaves it out.
+    case header(String, String?)
+    /// Waits before it answers.
+    case delay(Duration)
+    /// Sends the body no faster than this.
+    case throttle(bytesPerSecond: Int64)
+    /// Knows no HEAD.
+    case noHead
+  }
+
+  private struct Rule {
+    var fault: Fault
+    var target: Target
+    var method: String?
+    var remaining: Int?
+  }
+
+  private let rules = Mutex<[Rule]>([])
+
+  public init() {}
+
+  /// Adds a fault to the next `times` requests that match, to all of them where nil.
+  public func add(_ fault: Fault, to target: Target = .everything, method: String? = nil, times: Int? = nil) {
+    rules.withLock { $0.append(Rule(fault: fault, target: target, method: method, remaining: times)) }
+  }
+
+  public func clear() { rules.withLock { $0 = [] } }
+
+  /// The faults that this request meets, in the order in which they were added.
+  func take(method: String, path: String) -> [Fault] {
+    rules.withLock { rules in
+      var met: [Fault] = []
+      for index in rules.indices where Self.matches(rules[index], method, path) {
+        if let remaining = rules[index].remaining {
+          if remaining == 0 { continue }
+          rules[index].remaining = remaining - 1
+        }
+        met.append(rules[index].fault)
+      }
+      return met
+    }
+  }
+
+  private static func matches(_ rule: Rule, _ method: String, _ path: String) -> Bool {
+    if let wanted = rule.method, wanted != method { return false }
+    return switch rule.target {
+    case .everything: true
+    case .manifests: path.contains("/manifests/")
+    case .blobs: path.contains("/blobs/")
+    case .token: path == "/token"
+    case .path(let suffix): path.hasSuffix(suffix)
+    }
+  }
+}
