@@ -1,5 +1,6 @@
 import BlockingIO
 import CLinux
+import Glibc
 import Hashing
 import Protocols
 import SystemKit
@@ -25,9 +26,10 @@ public struct ArchiveApplier: LayerApplier {
       let applied = try await DedicatedThread.run {
         if clinux_use_utf8_locale() != 0 { throw SystemError.last("newlocale", "C.UTF-8") }
         let root = try MountedTree.enter(mounts, at: point)
-        let source = BlockingContentSource(reader: reader)
-        let stream = try LayerStream(compression, source)
-        let writer = LayerWriter(root: root)
+        try Self.checkWritable(root, layer)
+        let source = BlockingContentSource(reader: reader, layer.digest.algorithm)
+        let stream = try LayerStream(compression, source, options.diffID?.algorithm ?? .sha256)
+        let writer = try LayerWriter(root: root)
         try TarReader.forEachEntry(of: stream) { try writer.write($0) }
         try writer.finish()
         try stream.drain()
@@ -44,11 +46,21 @@ public struct ArchiveApplier: LayerApplier {
     }
   }
 
+  /// `ST_RDONLY` of statvfs(3).
+  private static let readOnly: UInt = 1
+
+  private static func checkWritable(_ root: borrowing OwnedFD, _ layer: Descriptor) throws {
+    var status = statvfs()
+    let raw = root.raw
+    try check("fstatvfs", "the mounts") { fstatvfs(raw, &status) }
+    if status.f_flag & readOnly != 0 { throw ContainerdError.invalidArgument("layer \(layer.digest): the mounts are read-only") }
+  }
+
   private static func verify(_ layer: Descriptor, _ read: (digest: Digest, size: Int64), _ diffID: Digest, _ wanted: Digest?) throws {
     if layer.size > 0 && read.size != layer.size {
       throw ContainerdError.failedPrecondition("layer \(layer.digest): \(read.size) bytes, the descriptor says \(layer.size)")
     }
-    if layer.digest.algorithm == .sha256 && read.digest != layer.digest {
+    if read.digest != layer.digest {
       throw ContainerdError.failedPrecondition("layer \(layer.digest): the bytes have the digest \(read.digest)")
     }
     if let wanted, wanted != diffID {

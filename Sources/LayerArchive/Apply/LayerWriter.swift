@@ -7,44 +7,38 @@ import SystemKit
 ///
 /// Whiteouts delete what earlier layers have, never what this archive brings, in whatever order they come: `written` remembers every name
 /// of this archive, and the directories above it. Times of directories are set last, since writing into a directory changes them.
+/// Everything remembered is remembered by the path without links.
 final class LayerWriter {
-  private static let whiteout = ".wh."
-  private static let opaque = ".wh..wh..opq"
-
   private let directories: RootedDirectory
   private var written: Set<EntryPath> = []
-  private var directoryTimes: [EntryPath: (access: timespec, modify: timespec)] = [:]
+  private var directoryTimes: [EntryPath: FileTimes] = [:]
 
-  init(root: consuming OwnedFD) { directories = RootedDirectory(root: root) }
+  init(root: consuming OwnedFD) throws { directories = try RootedDirectory(root: root) }
 
   func write(_ entry: TarReader.Entry) throws {
     do {
-      let path = try EntryPath(entry.path)
-      if path.name == Self.opaque {
+      let path = try EntryPath(entry.name)
+      if path.isOpaqueMark {
         try hide(below: path.parent)
-      } else if path.name.hasPrefix(Self.whiteout) {
-        let name = String(path.name.dropFirst(Self.whiteout.count))
-        if name.isEmpty || name == "." || name == ".." { throw ContainerdError.invalidArgument("whiteout \"\(entry.path)\" names nothing") }
-        if name.hasPrefix(Self.whiteout) { return }  // aufs's own bookkeeping
+      } else if path.isAufsBookkeeping {
+        return
+      } else if let name = path.whiteoutName {
+        if name.isEmpty || name.elementsEqual(".".utf8) || name.elementsEqual("..".utf8) {
+          throw ContainerdError.invalidArgument("whiteout \"\(entry.path)\" names nothing")
+        }
         try delete(path.parent.appending(name))
       } else {
         try place(entry, path)
-        remember(path)
       }
-    } catch let error as SystemError {
-      throw ContainerdError(error.errno == ENOSPC || error.errno == EDQUOT ? .resourceExhausted : .unknown, "entry \"\(entry.path)\": \(error)")
-    }
+    } catch let error as SystemError { throw Self.described(error, entry.path) }
   }
 
   /// Sets the times of directories, deepest first.
   func finish() throws {
     directories.forget()
-    for (path, times) in directoryTimes.sorted(by: { $0.key.parts.count > $1.key.parts.count }) {
+    for (path, times) in directoryTimes.sorted(by: { $0.key.bytes.count > $1.key.bytes.count }) {
       // One that a later entry has deleted or replaced has no times to set.
-      try directories.withExisting(path) { directory in
-        var pair = [times.access, times.modify]
-        try check("futimens", path.text) { futimens(directory, &pair) }
-      }
+      try directories.withExisting(path, followLinks: false) { try times.set(on: $0.descriptor, path) }
     }
   }
 
@@ -58,160 +52,155 @@ final class LayerWriter {
     while written.insert(path).inserted && !path.isRoot { path = path.parent }
   }
 
+  private static func described(_ error: SystemError, _ entry: String) -> ContainerdError {
+    let code: ContainerdError.Code =
+      switch error.errno {
+      case ENOSPC, EDQUOT, ENOMEM, EMFILE, ENFILE: .resourceExhausted
+      case EACCES, EPERM: .permissionDenied
+      // What the archive itself is to blame for: names too long, files where directories should be, links in a circle.
+      case ENAMETOOLONG, ENOTDIR, ELOOP, ENOENT, EEXIST, EISDIR, EINVAL, EFBIG, E2BIG, ERANGE, EMLINK, EXDEV: .invalidArgument
+      default: .unknown
+      }
+    return ContainerdError(code, "entry \"\(entry)\": \(error)")
+  }
+
   // MARK: deletions
 
   /// Removes from a directory what this archive has not brought.
   private func hide(below path: EntryPath) throws {
     directories.forget()
-    guard let names = try directories.names(in: path) else { return }
-    try keepTimes(of: path)
-    for name in names { try delete(path.appending(name)) }
+    try directories.withExisting(path) { directory in
+      try keepTimes(of: directory)
+      for name in try DirectoryNames.read(directory.descriptor, path.text) { try delete(name, in: directory) }
+    }
   }
 
   private func delete(_ path: EntryPath) throws {
-    if path.isRoot { return }
-    if written.contains(path) {
-      // Ours; but of a directory that was there before, the old contents go.
-      if try isDirectory(path) { try hide(below: path) }
-      return
-    }
     directories.forget()
-    try keepTimes(of: path.parent)
-    try directories.withExisting(path.parent) { parent in try Files.removeTree("/proc/self/fd/\(parent)/\(path.name)") }
+    try directories.withExisting(path.parent) { try delete(path.name, in: $0) }
   }
 
-  private func isDirectory(_ path: EntryPath) throws -> Bool {
-    let parent = try directories.open(path.parent)
-    var status = stat()
-    return fstatat(parent.raw, path.name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_mode & mode_t(S_IFMT) == mode_t(S_IFDIR)
+  private func delete(_ name: [CChar], in directory: RootedDirectory.Parent) throws {
+    let path = directory.canonical.appending(name.dropLast().map { UInt8(bitPattern: $0) })
+    if written.contains(path) {
+      // Ours; but of a directory that was there before, the old contents go.
+      var status = stat()
+      if fstatat(directory.descriptor, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.isDirectory { try hide(below: path) }
+      return
+    }
+    try keepTimes(of: directory)
+    try DirectoryNames.remove(name, in: directory.descriptor, path.text)
   }
 
   /// A directory that the archive does not mention keeps its times although we write into it.
-  private func keepTimes(of path: EntryPath) throws {
-    if directoryTimes[path] != nil { return }
-    try directories.withExisting(path) { directory in
-      var status = stat()
-      try check("fstat", path.text) { fstat(directory, &status) }
-      directoryTimes[path] = (status.st_atim, status.st_mtim)
-    }
+  private func keepTimes(of directory: RootedDirectory.Parent) throws {
+    if directoryTimes[directory.canonical] != nil { return }
+    var status = stat()
+    try check("fstat", directory.canonical.text) { fstat(directory.descriptor, &status) }
+    directoryTimes[directory.canonical] = FileTimes(access: status.st_atim, modify: status.st_mtim)
   }
 
   // MARK: entries
 
   private func place(_ entry: TarReader.Entry, _ path: EntryPath) throws {
-    let header = entry.header
-    let kind = mode_t(archive_entry_filetype(header))
+    let metadata = try EntryMetadata(entry.header, path)
     if path.isRoot {
-      if entry.hardLink != nil || kind != mode_t(S_IFDIR) { throw ContainerdError.invalidArgument("entry \"\(entry.path)\": the root is a directory") }
-      try setMetadata(of: header, kind: kind, directory: directories.root.raw, name: ".", path)
-      return
+      if entry.hardLink != nil || !metadata.isDirectory { throw ContainerdError.invalidArgument("entry \"\(entry.path)\": the root is a directory") }
+      try metadata.set(on: EntryPath.root.cString, in: directories.root.raw)
+      directoryTimes[.root] = metadata.times
+      return remember(.root)
     }
-    try keepTimes(of: path.parent)
-    if let target = entry.hardLink { return try link(path, to: EntryPath(target)) }
-    var made: [EntryPath] = []
-    let isNewDirectory = kind == mode_t(S_IFDIR)
-    try directories.with(path.parent, created: { made.append($0) }) { parent in
-      try Self.makeRoom(parent, path, forDirectory: isNewDirectory)
-      switch kind {
-      case mode_t(S_IFREG): try Self.makeFile(entry, parent, path)
-      case mode_t(S_IFDIR):
-        if mkdirat(parent, path.name, 0o700) != 0 && clinux_errno() != EEXIST { throw SystemError.last("mkdirat", path.text) }
-      case mode_t(S_IFLNK):
-        guard let target = archive_entry_symlink(header) ?? archive_entry_symlink_utf8(header) else {
-          throw ContainerdError.invalidArgument("entry \"\(entry.path)\": symbolic link without a target")
-        }
-        try check("symlinkat", path.text) { symlinkat(target, parent, path.name) }
-      case mode_t(S_IFCHR), mode_t(S_IFBLK):
-        let device = clinux_makedev(UInt32(truncatingIfNeeded: archive_entry_rdevmajor(header)), UInt32(truncatingIfNeeded: archive_entry_rdevminor(header)))
-        try check("mknodat", path.text) { mknodat(parent, path.name, kind | 0o600, device) }
-      case mode_t(S_IFIFO): try check("mkfifoat", path.text) { mkfifoat(parent, path.name, 0o600) }
-      default: throw ContainerdError.invalidArgument("entry \"\(entry.path)\": unknown file type \(String(kind, radix: 8))")
-      }
+    let parent = try directories.enter(path.parent) { remember($0) }
+    try keepTimes(of: parent)
+    let canonical = parent.canonical.appending(path.bytes.suffix(path.name.count - 1))
+    if let target = entry.hardLink {
+      try link(path, in: parent, to: EntryPath(target))
+    } else {
+      try make(entry, metadata, path, in: parent)
+      if metadata.isDirectory { directoryTimes[canonical] = metadata.times }
     }
-    for path in made { written.insert(path) }
-    let parent = try directories.open(path.parent)
-    try setMetadata(of: header, kind: kind, directory: parent.raw, name: path.name, path)
+    remember(canonical)
   }
 
-  /// What is in the way goes, except a directory for a directory.
-  private static func makeRoom(_ parent: Int32, _ path: EntryPath, forDirectory: Bool) throws {
+  private func make(_ entry: TarReader.Entry, _ metadata: EntryMetadata, _ path: EntryPath, in parent: RootedDirectory.Parent) throws {
+    let directory = parent.descriptor
+    let name = path.name
+    switch metadata.kind {
+    case mode_t(S_IFREG):
+      let file = OwnedFD(
+        adopting: try inPlace(path, parent, "openat") {
+          clinux_openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        })
+      try Self.fill(file, entry, path)
+      try metadata.set(on: file.raw)
+      return try file.close(path: path.text)
+    case mode_t(S_IFDIR):
+      try inPlace(path, parent, "mkdirat", directory: true) { mkdirat(directory, name, 0o700) }
+    case mode_t(S_IFLNK):
+      guard let target = archive_entry_symlink(entry.header) ?? archive_entry_symlink_utf8(entry.header), target[0] != 0 else {
+        throw ContainerdError.invalidArgument("entry \"\(entry.path)\": symbolic link without a target")
+      }
+      try inPlace(path, parent, "symlinkat") { symlinkat(target, directory, name) }
+    case mode_t(S_IFCHR), mode_t(S_IFBLK):
+      if metadata.isOverlayWhiteout {
+        throw ContainerdError.invalidArgument("entry \"\(entry.path)\": character device 0:0 is overlayfs's own mark of a deletion")
+      }
+      try inPlace(path, parent, "mknodat") { mknodat(directory, name, metadata.kind | 0o600, metadata.device) }
+    case mode_t(S_IFIFO): try inPlace(path, parent, "mkfifoat") { mkfifoat(directory, name, 0o600) }
+    default: throw ContainerdError.invalidArgument("entry \"\(entry.path)\": unknown file type \(String(metadata.kind, radix: 8))")
+    }
+    try metadata.set(on: name, in: directory)
+  }
+
+  /// Makes something; what is in its way goes first, except a directory for a directory.
+  @discardableResult
+  private func inPlace(
+    _ path: EntryPath, _ parent: RootedDirectory.Parent, _ call: String, directory: Bool = false, _ body: () -> Int32
+  ) throws -> Int32 {
+    let result = body()
+    if result >= 0 { return result }
+    if clinux_errno() != EEXIST { throw SystemError.last(call, path.text) }
     var status = stat()
-    if fstatat(parent, path.name, &status, AT_SYMLINK_NOFOLLOW) != 0 { return }
-    let isDirectory = status.st_mode & mode_t(S_IFMT) == mode_t(S_IFDIR)
-    if isDirectory && forDirectory { return }
-    try Files.removeTree("/proc/self/fd/\(parent)/\(path.name)")
+    try check("fstatat", path.text) { fstatat(parent.descriptor, path.name, &status, AT_SYMLINK_NOFOLLOW) }
+    if directory && status.isDirectory { return 0 }
+    try DirectoryNames.remove(path.name, in: parent.descriptor, path.text)
+    return try check(call, path.text, body)
   }
 
-  private static func makeFile(_ entry: TarReader.Entry, _ parent: Int32, _ path: EntryPath) throws {
-    let file = OwnedFD(
-      adopting: try check("openat", path.text) {
-        clinux_openat(parent, path.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-      })
+  private static func fill(_ file: borrowing OwnedFD, _ entry: TarReader.Entry, _ path: EntryPath) throws {
     let raw = file.raw
+    var end: Int64 = 0
     try entry.readData { bytes, offset in
-      var done = 0
-      while done < bytes.count {
-        done += try check("pwrite", path.text) { pwrite(raw, bytes.baseAddress! + done, bytes.count - done, off_t(offset) + off_t(done)) }
+      var left = bytes
+      var position = offset
+      while !left.isEmpty {
+        let count = try check("pwrite", path.text) { pwrite(raw, left.baseAddress, left.count, off_t(position)) }
+        left = UnsafeRawBufferPointer(rebasing: left[count...])
+        position += Int64(count)
       }
+      end = position
     }
     // Holes at the end of a sparse file have no data.
-    try check("ftruncate", path.text) { ftruncate(raw, off_t(archive_entry_size(entry.header))) }
-    try file.close(path: path.text)
+    let size = archive_entry_size(entry.header)
+    if size != end { try check("ftruncate", path.text) { ftruncate(raw, off_t(size)) } }
   }
 
-  private func link(_ path: EntryPath, to target: EntryPath) throws {
-    if target.isRoot { throw ContainerdError.invalidArgument("hard link \"\(path.text)\" to the root") }
-    let from = try directories.open(target.parent)
-    var status = stat()
-    if fstatat(from.raw, target.name, &status, AT_SYMLINK_NOFOLLOW) != 0 {
-      throw ContainerdError.invalidArgument("hard link \"\(path.text)\": its target \"\(target.text)\" does not exist")
+  /// The last part of the target is not followed: a link to a symbolic link is one more name of that link.
+  private func link(_ path: EntryPath, in parent: RootedDirectory.Parent, to target: EntryPath) throws {
+    var found = false
+    try directories.withExisting(target.parent) { source in
+      var status = stat()
+      let name = target.name
+      if fstatat(source.descriptor, name, &status, AT_SYMLINK_NOFOLLOW) != 0 { return }
+      if status.isDirectory { throw ContainerdError.invalidArgument("hard link \"\(path.text)\": its target \"\(target.text)\" is a directory") }
+      found = true
+      if source.canonical == parent.canonical && name == path.name { return }
+      try inPlace(path, parent, "linkat to \(target.text)") { linkat(source.descriptor, name, parent.descriptor, path.name, 0) }
     }
-    let source = from.raw
-    if path == target { return }
-    try directories.with(path.parent, created: { _ in }) { parent in
-      try Self.makeRoom(parent, path, forDirectory: false)
-      try check("linkat", "\(path.text) to \(target.text)") { linkat(source, target.name, parent, path.name, 0) }
-    }
+    if !found { throw ContainerdError.invalidArgument("hard link \"\(path.text)\": its target \"\(target.text)\" does not exist") }
   }
+}
 
-  // MARK: metadata
-
-  /// In the only order that works: owner (clears setuid and capabilities), attributes, mode, times.
-  private func setMetadata(of header: OpaquePointer, kind: mode_t, directory: Int32, name: String, _ path: EntryPath) throws {
-    let (uid, gid) = (archive_entry_uid(header), archive_entry_gid(header))
-    guard (0..<Int64(UInt32.max)).contains(uid), (0..<Int64(UInt32.max)).contains(gid) else {
-      throw ContainerdError.invalidArgument("entry \"\(path.text)\": owner \(uid):\(gid) is out of range")
-    }
-    try check("fchownat", path.text) { fchownat(directory, name, uid_t(uid), gid_t(gid), AT_SYMLINK_NOFOLLOW) }
-    try setAttributes(of: header, "/proc/self/fd/\(directory)/\(name)", path)
-    if kind != mode_t(S_IFLNK) {
-      try check("fchmodat", path.text) { fchmodat(directory, name, mode_t(archive_entry_perm(header)) & 0o7777, 0) }
-    }
-    let modify = timespec(tv_sec: archive_entry_mtime(header), tv_nsec: archive_entry_mtime_nsec(header))
-    let access = archive_entry_atime_is_set(header) != 0 ? timespec(tv_sec: archive_entry_atime(header), tv_nsec: archive_entry_atime_nsec(header)) : modify
-    if kind == mode_t(S_IFDIR) {
-      directoryTimes[path] = (access, modify)
-    } else {
-      var pair = [access, modify]
-      try check("utimensat", path.text) { utimensat(directory, name, &pair, AT_SYMLINK_NOFOLLOW) }
-    }
-  }
-
-  private func setAttributes(of header: OpaquePointer, _ file: String, _ path: EntryPath) throws {
-    archive_entry_xattr_reset(header)
-    var name: UnsafePointer<CChar>?
-    var value: UnsafeRawPointer?
-    var size = 0
-    while archive_entry_xattr_next(header, &name, &value, &size) == ARCHIVE_OK {
-      guard let name else { continue }
-      let text = String(cString: name)
-      // An overlay's own marks would let an image rewrite the stack of layers.
-      if text.hasPrefix("trusted.overlay.") || text.hasPrefix("user.overlay.") { continue }
-      if lsetxattr(file, name, value, size, 0) != 0 {
-        // Not every file system or file type carries every attribute; the file itself is whole.
-        if clinux_errno() == EOPNOTSUPP || (clinux_errno() == EPERM && text.hasPrefix("user.")) { continue }
-        throw SystemError.last("lsetxattr \(text)", path.text)
-      }
-    }
-  }
+extension stat {
+  var isDirectory: Bool { st_mode & mode_t(S_IFMT) == mode_t(S_IFDIR) }
 }

@@ -7,9 +7,11 @@ enum TarReader {
   struct Entry {
     fileprivate let archive: OpaquePointer
     let header: OpaquePointer
-    let path: String
+    /// As bytes; `path` is the same for messages.
+    let name: UnsafePointer<CChar>
     /// Target of a hard link.
-    let hardLink: String?
+    let hardLink: UnsafePointer<CChar>?
+    var path: String { String(cString: name) }
 
     func readData(_ body: (UnsafeRawBufferPointer, Int64) throws -> Void) throws {
       while true {
@@ -18,7 +20,7 @@ enum TarReader {
         var offset: la_int64_t = 0
         let status = archive_read_data_block(archive, &pointer, &count, &offset)
         if status == ARCHIVE_EOF { return }
-        if status < ARCHIVE_WARN { throw broken(archive, "entry \"\(path)\"") }
+        if status != ARCHIVE_OK && status != ARCHIVE_WARN { throw broken(archive, "entry \"\(path)\"") }
         if count > 0 { try body(UnsafeRawBufferPointer(start: pointer, count: count), offset) }
       }
     }
@@ -58,14 +60,15 @@ enum TarReader {
         var header: OpaquePointer?
         let status = archive_read_next_header(archive, &header)
         if status == ARCHIVE_EOF { return }
-        if status < ARCHIVE_WARN { throw context.failure ?? broken(archive, "archive") }
+        // A header with a wrong checksum is ARCHIVE_RETRY to libarchive, as if one could read on behind it.
+        if status != ARCHIVE_OK && status != ARCHIVE_WARN { throw context.failure ?? broken(archive, "archive") }
         guard let header else { continue }
-        guard let path = archive_entry_pathname(header) ?? archive_entry_pathname_utf8(header) else {
+        guard let name = archive_entry_pathname(header) ?? archive_entry_pathname_utf8(header) else {
           throw ContainerdError.invalidArgument("archive has an entry whose name cannot be read")
         }
         let link = archive_entry_hardlink(header) ?? archive_entry_hardlink_utf8(header)
         do {
-          try body(Entry(archive: archive, header: header, path: String(cString: path), hardLink: link.map { String(cString: $0) }))
+          try body(Entry(archive: archive, header: header, name: name, hardLink: link))
         } catch { throw context.failure ?? error }
       }
     }

@@ -92,12 +92,20 @@ final class TarWriter {
     archive_entry_set_perm(entry, status.st_mode & 0o7777)
     archive_entry_set_uid(entry, Int64(status.st_uid))
     archive_entry_set_gid(entry, Int64(status.st_gid))
-    archive_entry_set_mtime(entry, status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+    let (seconds, nanoseconds) = Self.written(status.st_mtim)
+    archive_entry_set_mtime(entry, seconds, nanoseconds)
     let kind = status.st_mode & 0o170000
     if kind == 0o020000 || kind == 0o060000 {
       archive_entry_set_rdevmajor(entry, dev_t(clinux_major(status.st_rdev)))
       archive_entry_set_rdevminor(entry, dev_t(clinux_minor(status.st_rdev)))
     }
+  }
+
+  /// libarchive writes seconds, a point, and nanoseconds, the sign of the seconds before all of it. What it cannot write, the fractions
+  /// of the last second before 1970, is cut.
+  private static func written(_ time: timespec) -> (Int, Int) {
+    if time.tv_sec >= 0 || time.tv_nsec == 0 { return (time.tv_sec, time.tv_nsec) }
+    return time.tv_sec == -1 ? (-1, 0) : (time.tv_sec + 1, 1_000_000_000 - time.tv_nsec)
   }
 
   /// Exactly the size that the header says: a file that changes under us is an error, not a broken archive.

@@ -12,9 +12,12 @@ final class BlockingContentSource {
   private let reader: any ContentReader
   private var offset: Int64 = 0
   private var pending: Pending?
-  private var hasher = Hasher()
+  private var hasher: Hasher
 
-  init(reader: any ContentReader) { self.reader = reader }
+  init(reader: any ContentReader, _ algorithm: Digest.Algorithm = .sha256) {
+    self.reader = reader
+    hasher = Hasher(algorithm)
+  }
 
   /// The next bytes; nil at the end.
   func next() throws -> [UInt8]? {

@@ -12,6 +12,8 @@ final class GzipStream: Decompressor {
   private var position = 0
   private var finished = false
   private var started = false
+  /// The last call filled the output: there may be more without further input.
+  private var outputFull = false
 
   init(_ source: BlockingContentSource) {
     self.source = source
@@ -23,7 +25,7 @@ final class GzipStream: Decompressor {
 
   func next() throws -> UnsafeRawBufferPointer? {
     while !finished {
-      if left == 0 {
+      if left == 0 && !outputFull {
         guard let bytes = try source.next() else {
           if started && state.pointee.block_state != ISAL_BLOCK_FINISH || !started {
             throw ContainerdError.invalidArgument("gzip stream ends too early, after \(source.consumed.size) bytes")
@@ -36,6 +38,7 @@ final class GzipStream: Decompressor {
         left = bytes.count
       }
       if started && state.pointee.block_state == ISAL_BLOCK_FINISH {
+        outputFull = false
         // Between members: either another one begins, or padding follows.
         while left > 0 && input.memory[position] == 0 {
           position += 1
@@ -59,6 +62,7 @@ final class GzipStream: Decompressor {
       position += left - Int(state.pointee.avail_in)
       left = Int(state.pointee.avail_in)
       let produced = output.memory.count - Int(state.pointee.avail_out)
+      outputFull = state.pointee.avail_out == 0
       if produced > 0 { return UnsafeRawBufferPointer(rebasing: output.memory[0..<produced]) }
     }
     return nil

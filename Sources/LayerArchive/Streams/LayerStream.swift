@@ -4,11 +4,11 @@ import Protocols
 /// The archive as it was before compression, hashed as it passes: its digest is the layer's DiffID.
 final class LayerStream {
   private let decompressor: any Decompressor
-  private var hasher = Hasher()
+  private var hasher: Hasher
   private(set) var size: Int64 = 0
-  private var current: [UInt8] = []
 
-  init(_ compression: Compression, _ source: BlockingContentSource) throws {
+  init(_ compression: Compression, _ source: BlockingContentSource, _ algorithm: Digest.Algorithm = .sha256) throws {
+    hasher = Hasher(algorithm)
     decompressor =
       switch compression {
       case .none: PlainStream(source)
