@@ -66,6 +66,7 @@ let core: [Target] = [
   module("BlockingIO", []),
   module("Hashing", ["Protocols", "CCrypto"]),
   module("OCI", ["Protocols"]),
+  module("ContainerSpec", ["Protocols", "OCI"]),
   module("InMemoryFakes", ["Protocols", "Hashing"]),
   module("LocalContentStore", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing"]),
   module("LayerArchive", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "CArchive", "CISAL", "CZlib", "CZstd"]),
@@ -98,6 +99,7 @@ let core: [Target] = [
   tests("OverlaySnapshotterTests", ["OverlaySnapshotter", "SnapshotIndex", "Protocols", "SystemKit", "CLinux", "ConformanceSuites", "TestSupport"]),
   tests("MetadataTests", ["Metadata", "InMemoryFakes", "Protocols", "ConformanceSuites", "TestSupport", grdb]),
   tests("ImageTests", ["ImagePull", "ImageUnpack", "OCI", "InMemoryFakes", "Protocols", "Hashing", "TestSupport"]),
+  tests("ContainerSpecTests", ["ContainerSpec", "OCI", "Protocols"]),
   tests("LinuxRuntimeTests", ["LinuxRuntime", "SystemKit", "CLinux", "CInit", "TestSupport"]),
   tests("ShimTests", ["ShimServer", "ShimWire", "LinuxRuntime", "SystemKit", "CLinux", "TestSupport"]),
 ]
@@ -118,7 +120,7 @@ let network: [Target] = [
   .executableTarget(
     name: "containerd-ref",
     dependencies: [
-      "Protocols", "OCI", "SystemKit", "CLinux", "BlockingIO", "Hashing", "LocalContentStore", "LayerArchive", "Metadata",
+      "Protocols", "OCI", "ContainerSpec", "SystemKit", "CLinux", "BlockingIO", "Hashing", "LocalContentStore", "LayerArchive", "Metadata",
       "OverlaySnapshotter", "ImagePull", "ImageUnpack", "RegistryFetcher", "EmbeddedRegistry", "ContainerdAPI", "GRPCTransport",
       "GRPCFrontend", "ContainerdClient", "ShimRuntime", grpcCore, swiftProtobuf, nioCore, nioPosix, logging, argumentParser, product("TOMLKit", "TOMLKit"),
     ],

@@ -34,6 +34,8 @@ public struct ContainerdClient: Sendable {
 
   public var content: any ContentStore { RemoteContentStore(connection: self) }
   public var images: any ImageStore { RemoteImageStore(connection: self) }
+  public var containers: any ContainerStore { RemoteContainerStore(connection: self) }
+  public var tasks: RemoteTasks { RemoteTasks(connection: self) }
   public func snapshotter(_ name: String) -> any Snapshotter { RemoteSnapshotter(connection: self, name: name) }
   public var applier: any LayerApplier { RemoteApplier(connection: self) }
 
@@ -49,7 +51,8 @@ public struct ContainerdClient: Sendable {
         }, metadata: metadata
       ).lease.id
     }
-    func end() async throws { _ = try await call { try await leases.delete(.with { $0.id = id }, metadata: metadata) } }
+    // In a task of its own: an interrupted body's task is cancelled, and a cancelled task's calls go nowhere.
+    func end() async throws { try await Task { _ = try await call { try await leases.delete(.with { $0.id = id }, metadata: metadata) } }.value }
     do {
       let value = try await body(holding(lease: id))
       try await end()

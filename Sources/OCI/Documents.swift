@@ -71,6 +71,9 @@ public struct ImageConfig: Sendable {
   public var command: [String]
   public var workingDirectory: String
   public var user: String
+  /// The signal that asks the program to end; empty where the image names none.
+  public var stopSignal: String
+  public var labels: [String: String]
   public var platform: Platform
 
   public init(parsing bytes: [UInt8]) throws {
@@ -83,6 +86,8 @@ public struct ImageConfig: Sendable {
       var Cmd: [String]?
       var WorkingDir: String?
       var User: String?
+      var StopSignal: String?
+      var Labels: [String: String]?
     }
     struct Wire: Decodable {
       var rootfs: Root
@@ -97,6 +102,8 @@ public struct ImageConfig: Sendable {
     command = wire.config?.Cmd ?? []
     workingDirectory = wire.config?.WorkingDir ?? ""
     user = wire.config?.User ?? ""
+    stopSignal = wire.config?.StopSignal ?? ""
+    labels = wire.config?.Labels ?? [:]
     platform = Platform(os: wire.os ?? "linux", architecture: wire.architecture ?? Platform.host.architecture).normalized
   }
 }

@@ -145,38 +145,3 @@ private struct TaskName: Filterable {
   let namespace: String
   func filterValue(_ path: [String]) -> String? { path == ["id"] ? id : path == ["namespace"] ? namespace : nil }
 }
-
-extension ExitStatus {
-  func wire(id: String) -> Containerd_Services_Tasks_V1_DeleteResponse {
-    .with {
-      $0.id = id
-      $0.pid = pid
-      $0.exitStatus = code
-      $0.exitedAt = exitedAt.wire
-    }
-  }
-}
-
-extension ProcessState {
-  var wire: Containerd_V1_Types_Process {
-    .with {
-      $0.id = execID ?? containerID
-      $0.pid = pid
-      $0.status =
-        switch status {
-        case .unknown: .unknown
-        case .created: .created
-        case .running: .running
-        case .stopped: .stopped
-        case .paused: .paused
-        case .pausing: .pausing
-        }
-      $0.stdin = io.stdin
-      $0.stdout = io.stdout
-      $0.stderr = io.stderr
-      $0.terminal = io.terminal
-      $0.exitStatus = exit?.code ?? 0
-      $0.exitedAt = (exit?.exitedAt ?? .never).wire
-    }
-  }
-}
