@@ -22,9 +22,15 @@ public struct ContainerdClient: Sendable {
         config.http2.targetWindowSize = 8 << 20
         config.http2.maxFrameSize = 1 << 20
       })
-    return try await withGRPCClient(transport: transport) { client in
-      try await body(ContainerdClient(client: client, scope: Scope(namespace: namespace)))
-    }
+    let client = GRPCClient(transport: transport)
+    // In a task of its own: when the body is cancelled, what undoes its work still needs the connection.
+    let connections = Task { try await client.runConnections() }
+    let result: Result<Value, any Error>
+    do { result = .success(try await body(ContainerdClient(client: client, scope: Scope(namespace: namespace)))) } catch { result = .failure(error) }
+    client.beginGracefulShutdown()
+    connections.cancel()
+    _ = await connections.result
+    return try result.get()
   }
 
   /// The same connection, with everything that is made held by a lease.

@@ -62,7 +62,8 @@ enum Failure {
 
   /// The message, with the class's words where the message alone would not say what is wrong: `container x: not found`.
   private static func sentence(_ error: ContainerdError) -> String {
-    switch error.code {
+    if error.message.contains(error.code.rawValue) { return error.message }
+    return switch error.code {
     case .notFound, .alreadyExists, .notImplemented, .permissionDenied, .unauthenticated, .deadlineExceeded: error.description
     default: error.message
     }

@@ -61,13 +61,16 @@ struct ImagePulling: Sendable {
 }
 
 extension ContainerdClient {
-  /// The image that the user means: its name as it stands, or with the registry world's defaults filled in. `notFound` tells how to get it.
+  /// The name under which the daemon has the image that the user means: as it stands, or with the registry world's defaults filled in.
+  func imageName(_ reference: String) async throws -> String {
+    do { return try await images.get(reference).name } catch let error as ContainerdError where error.code == .notFound {
+      return try await images.get(ImageReference(parsing: reference).description).name
+    }
+  }
+
+  /// The image that the user means; an image that is not there comes with the way to get it.
   func image(_ reference: String) async throws -> ImageRecord {
-    do { return try await images.get(reference) } catch let error as ContainerdError where error.code == .notFound {
-      let name = try ImageReference(parsing: reference).description
-      if name != reference {
-        do { return try await images.get(name) } catch let error as ContainerdError where error.code == .notFound {}
-      }
+    do { return try await images.get(imageName(reference)) } catch let error as ContainerdError where error.code == .notFound {
       throw ContainerdError.failedPrecondition("image \(reference) is not here. Pull it first: containerd-ref pull \(reference)")
     }
   }

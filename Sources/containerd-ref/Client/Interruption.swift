@@ -30,25 +30,27 @@ final class SignalStream: Sendable {
 /// Work that ^C, a hang-up or a request to end stops in order: the work is cancelled, and has undone what it began when the call returns.
 enum Interruption {
   static func guarding<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
+    try await run([SIGINT, SIGTERM, SIGHUP], stops: { _ in true }, body)
+  }
+
+  /// Asks about every signal whether it stops the work.
+  static func run<Value: Sendable>(
+    _ signals: [Int32], stops: @escaping @Sendable (Int32) async -> Bool, _ body: @escaping @Sendable () async throws -> Value
+  ) async throws -> Value {
     SignalStream.ignoreBrokenPipes()
-    let signals = SignalStream([SIGINT, SIGTERM, SIGHUP])
+    let signals = SignalStream(signals)
     let work = Task { try await body() }
     let watch = Task { () -> Int32? in
-      for await number in signals.numbers {
+      for await number in signals.numbers where await stops(number) {
         work.cancel()
         return number
       }
       return nil
     }
-    do {
-      let value = try await work.value
-      watch.cancel()
-      return value
-    } catch {
-      watch.cancel()
-      if work.isCancelled, let number = await watch.value { throw Interrupted(signal: number) }
-      throw error
-    }
+    let result = await work.result
+    watch.cancel()
+    if case .failure = result, work.isCancelled, let number = await watch.value { throw Interrupted(signal: number) }
+    return try result.get()
   }
 }
 

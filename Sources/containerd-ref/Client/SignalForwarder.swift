@@ -39,25 +39,7 @@ actor SignalForwarder {
   /// Runs the body with this process's signals in its hands. Signals before `handOn` cancel the body, which has undone what it began when the call
   /// returns.
   static func serving<Value: Sendable>(_ body: @escaping @Sendable (SignalForwarder) async throws -> Value) async throws -> Value {
-    SignalStream.ignoreBrokenPipes()
-    let signals = SignalStream(Self.signals)
     let forwarder = SignalForwarder()
-    let work = Task { try await body(forwarder) }
-    let watch = Task { () -> Int32? in
-      for await number in signals.numbers where await !forwarder.receive(number) {
-        work.cancel()
-        return number
-      }
-      return nil
-    }
-    do {
-      let value = try await work.value
-      watch.cancel()
-      return value
-    } catch {
-      watch.cancel()
-      if work.isCancelled, let number = await watch.value { throw Interrupted(signal: number) }
-      throw error
-    }
+    return try await Interruption.run(signals, stops: { await !forwarder.receive($0) }) { try await body(forwarder) }
   }
 }

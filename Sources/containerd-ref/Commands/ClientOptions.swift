@@ -8,7 +8,7 @@ import SystemKit
 
 /// Options of commands that talk to a running daemon.
 struct ClientOptions: ParsableArguments {
-  @Option(name: .shortAndLong, help: "The daemon's socket; also from $CONTAINERD_ADDRESS.")
+  @Option(help: "The daemon's socket; also from $CONTAINERD_ADDRESS.")
   var address = ProcessInfo.processInfo.environment["CONTAINERD_ADDRESS"] ?? "/run/containerd-ref/containerd.sock"
   @Option(name: .shortAndLong, help: "The namespace to work in; also from $CONTAINERD_NAMESPACE.")
   var namespace = ProcessInfo.processInfo.environment["CONTAINERD_NAMESPACE"] ?? "default"

@@ -6,7 +6,7 @@ import SystemKit
 
 struct ExecCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "exec", abstract: "Run a further program in a container.",
+    commandName: "exec", abstract: "Run a further program in a container.", usage: "containerd-ref exec [OPTIONS] ID COMMAND …",
     discussion: """
       Options come before ID; everything after it is the command. The program's exit status becomes this program's.
 

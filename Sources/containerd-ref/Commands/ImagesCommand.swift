@@ -64,9 +64,9 @@ struct ImagesCommand: AsyncParsableCommand {
     func run() async throws {
       try await client.connect { connection in
         try await Failures.all(names) { name in
-          let image = try await connection.image(name)
-          try await connection.images.delete(image.name)
-          Output.text("\(image.name)\n")
+          let full = try await connection.imageName(name)
+          try await connection.images.delete(full)
+          Output.text("\(full)\n")
         }
       }
     }

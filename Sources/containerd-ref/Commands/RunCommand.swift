@@ -5,7 +5,7 @@ import Protocols
 
 struct RunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "run", abstract: "Run a container from an image.",
+    commandName: "run", abstract: "Run a container from an image.", usage: "containerd-ref run [OPTIONS] IMAGE ID [COMMAND …]",
     discussion: """
       Options come before IMAGE; everything after ID is the command and goes to the container as it is. A command replaces the image's entrypoint and \
       command. In the foreground the container has this program's input, output and signals, and its exit status becomes this program's; the container \
@@ -22,7 +22,7 @@ struct RunCommand: AsyncParsableCommand {
   @OptionGroup(title: "What it may do and use") var limits: LimitOptions
   @Argument(help: "The image, as \"images\" shows it.")
   var image: String
-  @Argument(parsing: .captureForPassthrough, help: "The container's name, then the command.")
+  @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The container's name, then the command.", valueName: "id, command"))
   var idAndCommand: [String] = []
 
   struct LifeOptions: ParsableArguments {

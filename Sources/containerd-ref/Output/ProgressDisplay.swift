@@ -1,65 +1,72 @@
-import CLinux
-import Foundation
 import ImagePull
 import Protocols
 import Synchronization
 
-/// How far a pull has come: one bar that is redrawn on a terminal, a line per finished blob elsewhere.
+/// How far a pull has come: on a terminal a line with a bar for every blob and one for the whole, redrawn in place; elsewhere a line per finished blob.
 final class ProgressDisplay: Sendable {
   private struct State {
-    var blobs: [String: PullProgress] = [:]
-    var drawn = Timestamp.never
+    var board = ProgressBoard()
+    var drawn = ContinuousClock.now - .seconds(1)
+    /// Lines of the board that stand on the terminal, the cursor below the last.
+    var height = 0
+    var over = false
   }
+
+  /// Redrawing more often than this shows nothing new to an eye.
+  private static let interval = Duration.milliseconds(80)
 
   private let quiet: Bool
   private let terminal: Bool
+  private let started = ContinuousClock.now
   private let state = Mutex(State())
 
   init(quiet: Bool) {
     self.quiet = quiet
-    self.terminal = isatty(2) == 1
+    self.terminal = Terminal.isTerminal(2)
   }
 
   func update(_ progress: PullProgress) {
     if quiet { return }
-    let line = state.withLock { state -> String? in
-      let before = state.blobs[progress.ref]?.state
-      state.blobs[progress.ref] = progress
-      if terminal {
-        let now = Timestamp.now()
-        if progress.state == .downloading && now.seconds == state.drawn.seconds && now.nanoseconds - state.drawn.nanoseconds < 100_000_000 { return nil }
-        state.drawn = now
-        return "\r" + Self.bar(Array(state.blobs.values)) + "\u{1B}[K"
+    state.withLock { state in
+      let changed = state.board.update(progress, at: elapsed)
+      if terminal { draw(&state, always: changed) } else if changed && progress.state != .downloading {
+        Output.error("\(ProgressBoard.name(of: progress.ref)) \(Human.size(progress.total)) \(progress.state == .exists ? "exists" : "done")\n")
       }
-      guard progress.state != .downloading, before != progress.state else { return nil }
-      return "\(progress.ref.prefix(26)) \(Self.size(progress.total)) \(progress.state == .exists ? "exists" : "done")\n"
     }
-    if let line { write(line) }
   }
 
   func unpacking(_ done: Int, of count: Int) {
     if quiet { return }
-    if terminal {
-      write("\runpacking layer \(min(done + 1, count)) of \(count)\u{1B}[K" + (done == count ? "\n" : ""))
-    } else if done == count {
-      write("unpacked \(count) layers\n")
+    state.withLock { state in
+      state.board.unpacked = (done, count)
+      if terminal { draw(&state, always: true) } else { Output.error(done == count ? "unpacked \(count) layers\n" : "unpacking layer \(done + 1) of \(count)\n") }
     }
   }
 
-  func finish() { if terminal && !quiet { write("\n") } }
-
-  private static func bar(_ blobs: [PullProgress]) -> String {
-    let total = blobs.reduce(0) { $0 + $1.total }
-    let done = blobs.reduce(0) { $0 + ($1.state == .downloading ? $1.offset : $1.total) }
-    let filled = total > 0 ? Int(done * 30 / total) : 0
-    let finished = blobs.filter { $0.state != .downloading }.count
-    return "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled)
-      + "] \(size(done)) of \(size(total)), \(finished) of \(blobs.count) blobs"
+  /// The board stays as it is; what is written next stands below it.
+  func finish() {
+    if quiet { return }
+    state.withLock { state in
+      if terminal && !state.over { draw(&state, always: true) }
+      state.over = true
+    }
   }
 
-  private static func size(_ bytes: Int64) -> String {
-    bytes < 1 << 20 ? String(format: "%.1f KiB", Double(bytes) / 1024) : String(format: "%.1f MiB", Double(bytes) / 1_048_576)
+  private var elapsed: Double {
+    let passed = (ContinuousClock.now - started).components
+    return Double(passed.seconds) + Double(passed.attoseconds) * 1e-18
   }
 
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private func draw(_ state: inout State, always: Bool) {
+    let now = ContinuousClock.now
+    if state.over || (!always && now - state.drawn < Self.interval) { return }
+    state.drawn = now
+    let size = Terminal.size(2) ?? Terminal.Size(columns: 80, rows: 24)
+    let lines = state.board.lines(width: size.columns, height: size.rows - 1, at: elapsed)
+    // Up to where the last board began, every line anew, and nothing of an old board left below.
+    var text = state.height > 0 ? "\r\u{1B}[\(state.height)A" : "\r"
+    for line in lines { text += line + "\u{1B}[K\n" }
+    Output.error(text + "\u{1B}[J")
+    state.height = lines.count
+  }
 }
