@@ -82,7 +82,8 @@ let core: [Target] = [
     name: "refrun", dependencies: ["LinuxRuntime", "SystemKit"], path: "Sources/refrun", exclude: readme(in: "Sources/refrun"), swiftSettings: strict,
     linkerSettings: staticExecutable),
   .executableTarget(
-    name: "containerd-shim-ref-v2", dependencies: ["ShimServer"], path: "Sources/containerd-shim-ref-v2", exclude: readme(in: "Sources/containerd-shim-ref-v2"), swiftSettings: strict,
+    name: "containerd-shim-ref-v2", dependencies: ["ShimServer"], path: "Sources/containerd-shim-ref-v2", exclude: readme(in: "Sources/containerd-shim-ref-v2"),
+    swiftSettings: strict,
     linkerSettings: staticExecutable),
 
   module("ConformanceSuites", ["Protocols"], path: "conformance/Suites"),

@@ -30,7 +30,9 @@ import Testing
     #expect(try database.user(text) == user)
   }
 
-  @Test(arguments: ["nobody", "big", "negative", "short", "app:nogroup", "4294967295", "2147483648", "99999999999999999999", "0:4294967295", ":0", "app:", "-1"])
+  @Test(arguments: [
+    "nobody", "big", "negative", "short", "app:nogroup", "4294967295", "2147483648", "99999999999999999999", "0:4294967295", ":0", "app:", "-1",
+  ])
   func whatCannotBeAnIdIsRefused(_ text: String) {
     #expect(throws: ContainerdError.self) { try database.user(text) }
   }

@@ -1,5 +1,5 @@
-import ContainerdClient
 import ContainerSpec
+import ContainerdClient
 import Hashing
 import OCI
 import Protocols

@@ -53,6 +53,6 @@ enum Machine {
 
   /// Nil for a node that has gone while we looked.
   private static func status(_ path: String) throws(SystemError) -> stat? {
-    do { return try Files.status(path) } catch where error.errno == ENOENT { return nil }
+    do { return try Files.status(path) } catch  where error.errno == ENOENT { return nil }
   }
 }

@@ -72,6 +72,6 @@ struct ProcessSession: Sendable {
 
   /// Nil when nobody reads: the process has ended already.
   private func openInput() throws -> Int32? {
-    do throws(SystemError) { return try Files.open(io.stdin, O_WRONLY | O_NONBLOCK).release() } catch where error.errno == ENXIO { return nil }
+    do throws(SystemError) { return try Files.open(io.stdin, O_WRONLY | O_NONBLOCK).release() } catch  where error.errno == ENXIO { return nil }
   }
 }

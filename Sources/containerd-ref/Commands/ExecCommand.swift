@@ -1,6 +1,6 @@
 import ArgumentParser
-import ContainerdClient
 import ContainerSpec
+import ContainerdClient
 import Protocols
 import SystemKit
 
@@ -23,7 +23,8 @@ struct ExecCommand: AsyncParsableCommand {
   var env: [String] = []
   @Option(help: ArgumentHelp("Working directory instead of the container's.", valueName: "path"))
   var cwd: String?
-  @Option(name: .shortAndLong, help: ArgumentHelp("Who runs it instead of the container's user: names the container knows, or numbers.", valueName: "USER[:GROUP]"))
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("Who runs it instead of the container's user: names the container knows, or numbers.", valueName: "USER[:GROUP]"))
   var user: String?
   @Option(help: ArgumentHelp("A name for the process (default: made up).", valueName: "id"))
   var execId: String?

@@ -44,7 +44,8 @@ struct ContainerRemoval: Sendable {
     try await connection.containers.delete(id)
     if !container.snapshotKey.isEmpty {
       do { try await connection.snapshotter(container.snapshotter).remove(container.snapshotKey) } catch let error as ContainerdError
-      where error.code == .notFound {}  // a collection has been faster
+        where error.code == .notFound
+      {}  // a collection has been faster
     }
   }
 

@@ -1,6 +1,6 @@
 import ArgumentParser
-import ContainerdClient
 import ContainerSpec
+import ContainerdClient
 import Protocols
 
 struct RunCommand: AsyncParsableCommand {

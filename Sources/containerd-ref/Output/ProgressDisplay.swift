@@ -29,7 +29,9 @@ final class ProgressDisplay: Sendable {
     if quiet { return }
     state.withLock { state in
       let changed = state.board.update(progress, at: elapsed)
-      if terminal { draw(&state, always: changed) } else if changed && progress.state != .downloading {
+      if terminal {
+        draw(&state, always: changed)
+      } else if changed && progress.state != .downloading {
         Output.error("\(ProgressBoard.name(of: progress.ref)) \(Human.size(progress.total)) \(progress.state == .exists ? "exists" : "done")\n")
       }
     }
@@ -39,7 +41,11 @@ final class ProgressDisplay: Sendable {
     if quiet { return }
     state.withLock { state in
       state.board.unpacked = (done, count)
-      if terminal { draw(&state, always: true) } else { Output.error(done == count ? "unpacked \(count) layers\n" : "unpacking layer \(done + 1) of \(count)\n") }
+      if terminal {
+        draw(&state, always: true)
+      } else {
+        Output.error(done == count ? "unpacked \(count) layers\n" : "unpacking layer \(done + 1) of \(count)\n")
+      }
     }
   }
 
