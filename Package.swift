@@ -137,7 +137,10 @@ let network: [Target] = [
   tests("GRPCTransportTests", ["GRPCTransport", grpcCore, grpcPosix, nioCore, nioPosix, nioEmbedded]),
   tests(
     "GRPCFrontendTests",
-    ["GRPCFrontend", "ContainerdAPI", "Protocols", "InMemoryFakes", grpcCore, swiftProtobuf, "TestSupport", product("GRPCInProcessTransport", "grpc-swift-2")]),
+    [
+      "GRPCFrontend", "ContainerdAPI", "Protocols", "InMemoryFakes", "Hashing", logging, grpcCore, swiftProtobuf, "TestSupport",
+      product("GRPCInProcessTransport", "grpc-swift-2"),
+    ]),
   tests("ShimRuntimeTests", ["ShimRuntime", "ContainerdAPI", "Protocols", "SystemKit", "CLinux", "TestSupport", swiftProtobuf, nioCore, nioPosix]),
   tests("EndToEndTests", ["TestSupport", "SystemKit", "CLinux", "Protocols"]),
 ]

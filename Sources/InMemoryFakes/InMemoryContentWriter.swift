@@ -54,17 +54,14 @@ final class InMemoryContentWriter: ContentWriter {
     let after = try await store.instrument.enter("commit", ref, wanted.digest?.description ?? "")
     try labels.validateLabels()
     let bytes = try withIngest { $0.bytes }
-    let digest = Digest.of(bytes, (wanted.digest ?? expected.digest)?.algorithm ?? .sha256)
+    let target = wanted.or(expected)
+    let digest = Digest.of(bytes, target.digest?.algorithm ?? .sha256)
     defer { finish() }
-    for size in [wanted.size, expected.size] {
-      if let size, size != Int64(bytes.count) {
-        throw ContainerdError.failedPrecondition("ingest \(ref): unexpected commit size \(bytes.count), expected \(size)")
-      }
+    if let size = target.size, size != Int64(bytes.count) {
+      throw ContainerdError.failedPrecondition("ingest \(ref): unexpected commit size \(bytes.count), expected \(size)")
     }
-    for expected in [wanted.digest, expected.digest] {
-      if let expected, expected != digest {
-        throw ContainerdError.failedPrecondition("ingest \(ref): unexpected commit digest \(digest), expected \(expected)")
-      }
+    if let expected = target.digest, expected != digest {
+      throw ContainerdError.failedPrecondition("ingest \(ref): unexpected commit digest \(digest), expected \(expected)")
     }
     let time = store.time()
     try store.state.withLock { state in

@@ -10,6 +10,8 @@ final class LocalContentWriter: ContentWriter {
   private struct State: ~Copyable {
     var hasher: Hasher
     var offset: Int64
+    /// Of the last change: a client compares it with the time of its own writes.
+    var updatedAt: Timestamp
     var open = true
   }
 
@@ -25,9 +27,11 @@ final class LocalContentWriter: ContentWriter {
   init(store: LocalContentStore, ref: String, expected: IngestExpectation) throws {
     let directory = store.ingestPath(ref)
     var startedAt = Timestamp.now()
+    var updatedAt = startedAt
     var total = expected.size ?? 0
     if let existing = try store.readStatus(directory), existing.ref == ref, expected.size == nil || existing.total == 0 || existing.total == expected.size {
       startedAt = existing.startedAt
+      updatedAt = existing.updatedAt
       if total == 0 { total = existing.total }
     } else {
       try Files.removeTree(directory)
@@ -47,7 +51,7 @@ final class LocalContentWriter: ContentWriter {
     self.startedAt = startedAt
     self.total = total
     self.data = data
-    self.state = Mutex(State(hasher: hasher, offset: offset))
+    self.state = Mutex(State(hasher: hasher, offset: offset, updatedAt: updatedAt))
   }
 
   private static func hashExisting(_ data: borrowing OwnedFD, _ hasher: inout Hasher, path: String) throws -> Int64 {
@@ -63,9 +67,9 @@ final class LocalContentWriter: ContentWriter {
   }
 
   func status() async throws -> IngestStatus {
-    let (offset, open) = state.withLock { ($0.offset, $0.open) }
+    let (offset, updatedAt, open) = state.withLock { ($0.offset, $0.updatedAt, $0.open) }
     if !open { throw closed }
-    return IngestStatus(ref: ref, offset: offset, total: total, expected: expected.digest, startedAt: startedAt, updatedAt: .now())
+    return IngestStatus(ref: ref, offset: offset, total: total, expected: expected.digest, startedAt: startedAt, updatedAt: updatedAt)
   }
 
   func write(_ bytes: [UInt8], at offset: Int64?) async throws {
@@ -82,9 +86,14 @@ final class LocalContentWriter: ContentWriter {
               bytes.withUnsafeBytes { pwrite(self.data.raw, $0.baseAddress! + done, $0.count - done, off_t(state.offset) + off_t(done)) }
             }
           }
-        } catch { throw ContainerdError(error, "ingest \(self.ref)") }
-        state.hasher.update(bytes)
-        state.offset += Int64(bytes.count)
+          state.hasher.update(bytes)
+          state.offset += Int64(bytes.count)
+          state.updatedAt = try self.touch()
+        } catch {
+          // What a full disk let through of these bytes is not counted; it must not be in the blob either.
+          ftruncate(self.data.raw, off_t(state.offset))
+          throw ContainerdError(error, "ingest \(self.ref)")
+        }
       }
     }
   }
@@ -99,9 +108,18 @@ final class LocalContentWriter: ContentWriter {
           var hasher = Hasher()
           state.offset = try Self.hashExisting(self.data, &hasher, path: "\(self.directory)/data")
           state.hasher = hasher
+          state.updatedAt = try self.touch()
         } catch { throw ContainerdError(error, "ingest \(self.ref)") }
       }
     }
+  }
+
+  /// The kernel's own times lag behind by up to a tick; a status after a resume must not be older than the write it tells of.
+  private func touch() throws(SystemError) -> Timestamp {
+    let now = Timestamp.now()
+    let time = timespec(tv_sec: Int(now.seconds), tv_nsec: Int(now.nanoseconds))
+    try check("futimens", "\(directory)/data") { futimens(data.raw, [time, time]) }
+    return now
   }
 
   func digest() async throws -> Digest { state.withLock { $0.hasher.digest() } }
@@ -115,15 +133,12 @@ final class LocalContentWriter: ContentWriter {
       }
       // Whatever comes out of it, this writer is done; a mismatch keeps the bytes for whoever wants to look.
       defer { self.finish() }
-      for size_ in [wanted.size, self.expected.size] {
-        if let size_, size_ != size {
-          throw ContainerdError.failedPrecondition("ingest \(self.ref): unexpected commit size \(size), expected \(size_)")
-        }
+      let target = wanted.or(self.expected)
+      if let expected = target.size, expected != size {
+        throw ContainerdError.failedPrecondition("ingest \(self.ref): unexpected commit size \(size), expected \(expected)")
       }
-      for expected in [wanted.digest, self.expected.digest] {
-        if let expected, expected != digest {
-          throw ContainerdError.failedPrecondition("ingest \(self.ref): unexpected commit digest \(digest), expected \(expected)")
-        }
+      if let expected = target.digest, expected != digest {
+        throw ContainerdError.failedPrecondition("ingest \(self.ref): unexpected commit digest \(digest), expected \(expected)")
       }
       let blob = self.store.blobPath(digest)
       if Files.exists(blob) {

@@ -108,9 +108,7 @@ final class NamespacedContentWriter: ContentWriter {
   // MARK: commits
 
   private func commitUpload(_ backend: any ContentWriter, _ wanted: IngestExpectation, _ labels: Labels) async throws -> Digest {
-    // The backend checks one expectation; the opening's and the commit's must be the same one.
-    try check(wanted, size: expected.size, digest: expected.digest)
-    let target = IngestExpectation(size: wanted.size ?? expected.size, digest: wanted.digest ?? expected.digest)
+    let target = wanted.or(expected)
     return try await owner.store.contentGate.passing {
       let size = try await backend.status().offset
       let digest = try await backend.digest()
@@ -141,11 +139,11 @@ final class NamespacedContentWriter: ContentWriter {
     return digest
   }
 
-  private func check(_ wanted: IngestExpectation, size: Int64?, digest: Digest?) throws {
-    if let wanted = wanted.size, let size, wanted != size {
+  private func check(_ wanted: IngestExpectation, size: Int64, digest: Digest) throws {
+    if let wanted = wanted.size, wanted != size {
       throw ContainerdError.failedPrecondition("ingest \(ref): unexpected commit size \(size), expected \(wanted)")
     }
-    if let wanted = wanted.digest, let digest, wanted != digest {
+    if let wanted = wanted.digest, wanted != digest {
       throw ContainerdError.failedPrecondition("ingest \(ref): unexpected commit digest \(digest), expected \(wanted)")
     }
   }

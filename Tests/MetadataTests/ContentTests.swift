@@ -50,13 +50,19 @@ struct ContentTests {
     await expectError(.invalidArgument) { _ = try await store.writer(ref: "", expected: IngestExpectation()) }
   }
 
-  @Test func openingAndCommitMustExpectTheSame() async throws {
+  @Test func theCommitsExpectationIsTheLastWordAndTheOpeningsCountsWhereItHasNone() async throws {
     let fixture = try Fixture()
     let store = try fixture.store.content(in: fixture.scope())
-    let writer = try await store.writer(ref: "r", expected: IngestExpectation(size: 2, digest: testDigest([1, 2])))
-    try await writer.write([1, 2, 3], at: nil)
-    await expectError(.failedPrecondition) { _ = try await writer.commit(IngestExpectation(size: 3, digest: testDigest([1, 2, 3])), labels: [:]) }
+    let opened = IngestExpectation(size: 2, digest: testDigest([1, 2]))
+    for commit in [IngestExpectation(size: 3), IngestExpectation(digest: testDigest([1, 2, 3])), IngestExpectation()] {
+      let writer = try await store.writer(ref: "r", expected: opened)
+      try await writer.truncate(to: 0)
+      try await writer.write([1, 2, 3], at: nil)
+      await expectError(.failedPrecondition) { _ = try await writer.commit(commit, labels: [:]) }
+    }
     #expect(fixture.content.digests.isEmpty)
+    let writer = try await store.writer(ref: "r", expected: opened)
+    #expect(try await writer.commit(IngestExpectation(size: 3, digest: testDigest([1, 2, 3])), labels: [:]) == testDigest([1, 2, 3]))
   }
 
   @Test func abortBeatsTheOpenWriter() async throws {

@@ -78,7 +78,8 @@ public protocol ContentWriter: Sendable {
 
   /// Makes the blob durable and visible, and ends the ingest.
   ///
-  /// `failedPrecondition` if size or digest differ from what the call or the opening expected: the ingest stays, closed.
+  /// `failedPrecondition` if size or digest differ from what the call expects, or where it leaves that open, what the opening
+  /// expected (a caller may learn better while it uploads): the ingest stays, closed.
   /// `alreadyExists` if the store has the blob: the ingest's bytes are dropped.
   func commit(_ expected: IngestExpectation, labels: Labels) async throws -> Digest
 
@@ -110,6 +111,11 @@ public struct IngestExpectation: Hashable, Sendable {
   public init(size: Int64? = nil, digest: Digest? = nil) {
     self.size = size == 0 ? nil : size
     self.digest = digest
+  }
+
+  /// What this expects, and where it leaves something open what `other` does.
+  public func or(_ other: IngestExpectation) -> IngestExpectation {
+    IngestExpectation(size: size ?? other.size, digest: digest ?? other.digest)
   }
 }
 
