@@ -4,7 +4,9 @@ SHELL := /bin/bash
 .PHONY: help setup build test test-core test-e2e lint check-gen demo bench clean
 
 BUILD_PACKAGES := pkg-config libarchive-dev libseccomp-dev libfuse3-dev zlib1g-dev libisal-dev libzstd-dev libsqlite3-dev libssl-dev
-TEST_PACKAGES := zstd attr containerd runc containernetworking-plugins docker-registry skopeo umoci busybox-static bats jq iproute2 procps python3
+# What the demo needs beyond building, and what the tests need beyond the demo.
+DEMO_PACKAGES := busybox-static umoci skopeo
+TEST_PACKAGES := $(DEMO_PACKAGES) zstd attr containerd runc containernetworking-plugins docker-registry bats jq iproute2 procps python3 tmux
 IMPORTS := --explicit-target-dependency-import-check error
 
 help: ## list the targets
@@ -35,9 +37,9 @@ check-gen: ## fail if the generated API code is not what proto/ makes
 	scripts/generate-api.sh --check
 
 demo: ## pull, unpack and run an image from a registry on loopback; kill the daemon; see the container live (root)
-	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
-	swift build
-	scripts/demo.sh
+	scripts/install-packages.sh $(BUILD_PACKAGES) $(DEMO_PACKAGES)
+	swift build $(IMPORTS) --product containerd-ref && swift build $(IMPORTS) --product containerd-shim-ref-v2
+	@scripts/demo.sh
 
 bench: ## side by side with Debian's containerd: pull and unpack, run to exit; ratios on the terminal and as JSON (root)
 	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)

@@ -12,7 +12,7 @@ struct ImagesCommand: AsyncParsableCommand {
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "ls", abstract: "List the images that the daemon has.",
-      discussion: "The size is what this machine's platform needs, as it comes from a registry; \"incomplete\" where something of it is not there.")
+      discussion: "The size is what this machine's platform needs, as it comes from a registry; \"incomplete\" where something of it is not there. --json has the whole digests.")
 
     @OptionGroup var client: ClientOptions
     @Flag(help: "Print JSON.")
@@ -40,7 +40,7 @@ struct ImagesCommand: AsyncParsableCommand {
       }
       if json { return try Output.json(rows) }
       var table = Table(["NAME", "DIGEST", "SIZE"])
-      for row in rows { table.add([row.name, row.digest, row.size.map(Human.size) ?? "incomplete"]) }
+      for row in rows { table.add([row.name, String(row.digest.prefix(19)), row.size.map(Human.size) ?? "incomplete"]) }
       Output.text(table.text)
     }
 
