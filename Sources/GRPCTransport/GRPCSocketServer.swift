@@ -9,7 +9,7 @@ public struct GRPCSocketServer: Sendable {
   public static let maximumMessageSize = 16 << 20
 
   private let group: MultiThreadedEventLoopGroup
-  private let server: GRPCServer<HTTP2ServerTransport.Custom<UnixListener>>
+  private let server: GRPCServer<UnknownMethods<HTTP2ServerTransport.Custom<UnixListener>>>
 
   public init(socket path: String, gid: UInt32? = nil, services: [any RegistrableRPCService], interceptors: [any ServerInterceptor] = []) {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -23,7 +23,7 @@ public struct GRPCSocketServer: Sendable {
     config.rpc.maxRequestPayloadSize = Self.maximumMessageSize
     let transport = HTTP2ServerTransport.Custom(listenerFactory: UnixListener(path: path, gid: gid, group: group), config: config)
     self.group = group
-    self.server = GRPCServer(transport: transport, services: services, interceptors: interceptors)
+    self.server = GRPCServer(transport: UnknownMethods(transport, services: services), services: services, interceptors: interceptors)
   }
 
   /// Serves until `stop`, or until the socket cannot be had.
