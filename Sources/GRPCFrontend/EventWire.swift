@@ -98,7 +98,12 @@ struct FilterableEnvelope: Filterable {
 
   /// Fields are read through the message's JSON form. A message that does not decode has no fields.
   private func field(_ path: ArraySlice<String>) -> String? {
-    guard let type = Self.known[envelope.event.bareTypeName], let message = try? type.init(serializedBytes: envelope.event.value) else { return nil }
+    guard let type = Self.known[envelope.event.bareTypeName], var message = try? type.init(serializedBytes: envelope.event.value) else { return nil }
+    // An Any of a type that we do not know has no JSON form, and no field to ask for either.
+    if var create = message as? Containerd_Events_ContainerCreate {
+      create.runtime.clearOptions()
+      message = create
+    }
     var options = JSONEncodingOptions()
     options.preserveProtoFieldNames = true
     guard let json = try? message.jsonString(options: options), let object = try? JSONSerialization.jsonObject(with: Data(json.utf8)) else { return nil }

@@ -32,12 +32,18 @@ public final class SQLiteMetadataStore: MetadataStore {
       try database.writeWithoutTransaction { db in
         try db.execute(sql: "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
       }
+      // A damaged page would come to light in the middle of a collection, which must not decide on half of the references.
+      if let damage = try database.read({ try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }), damage != "ok" {
+        throw ContainerdError(.dataLoss, "metadata \(path) is damaged: \(damage)")
+      }
       if try database.read(Schema.migrator.hasBeenSuperseded) {
         throw ContainerdError.failedPrecondition("metadata \(path): written by a newer version")
       }
       try Schema.migrator.migrate(database)
     } catch let error as ContainerdError {
       throw error
+    } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
+      throw ContainerdError(.dataLoss, "metadata \(path) is damaged: \(error)")
     } catch { throw ContainerdError.internalError("metadata \(path): \(error)") }
     self.backendContent = content
     self.backends = snapshotters

@@ -1,5 +1,6 @@
 import GRDB
 import Glibc
+import InMemoryFakes
 import Metadata
 import Protocols
 import Synchronization
@@ -24,6 +25,21 @@ struct DurabilityTests {
     #expect(try await store.containers(in: fixture.scope()).get("c") == container)
     #expect(try await store.content(in: fixture.scope()).info(digest).labels == ["k": "v"])
     #expect(try await store.snapshotter("overlayfs", in: fixture.scope()).stat("base").kind == .committed)
+  }
+
+  @Test(arguments: [0, 4096]) func aDamagedFileIsRefusedByName(_ offset: Int) throws {
+    let scratch = ScratchDirectory()
+    let path = "\(scratch.path)/meta.db"
+    let make = {
+      try SQLiteMetadataStore(path: path, content: InMemoryContentStore(), snapshotters: [:], events: InMemoryEventExchange())
+    }
+    _ = try make()
+    let file = open(path, O_WRONLY)
+    #expect(pwrite(file, [UInt8](repeating: 0xA5, count: 4096), 4096, off_t(offset)) == 4096)
+    close(file)
+    let error = #expect(throws: ContainerdError.self) { _ = try make() }
+    #expect(error?.code == .dataLoss)
+    #expect(error?.message.contains("\(path) is damaged") == true)
   }
 
   @Test func aNewerFileIsRefused() throws {

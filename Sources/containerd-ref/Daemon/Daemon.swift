@@ -44,11 +44,16 @@ struct Daemon {
     let mountPoint = "\(state)/apply"
     for directory in [metadataRoot, mountPoint] { try Files.makeDirectories(directory, mode: 0o700) }
 
+    let database = "\(metadataRoot)/meta.db"
+    let blobs = ["sha256", "sha384", "sha512"].map { "\(contentRoot)/blobs/\($0)" }
+    try LostDatabase.refuse(database, named: blobs + ["\(overlayRoot)/snapshots"])
+    try LostDatabase.refuse("\(overlayRoot)/index.db", named: ["\(overlayRoot)/snapshots"])
+
     let events = EventBus()
     let content = try LocalContentStore(root: contentRoot)
     let overlay = try OverlaySnapshotter(root: overlayRoot)
     let metadata = try SQLiteMetadataStore(
-      path: "\(metadataRoot)/meta.db", content: content, snapshotters: ["overlayfs": overlay], events: events)
+      path: database, content: content, snapshotters: ["overlayfs": overlay], events: events)
     let collector = GarbageScheduler(metadata: metadata, logger: logger)
     let runtime = ShimRuntime(
       configuration: ShimRuntime.Configuration(
@@ -59,7 +64,7 @@ struct Daemon {
     let backends = Backends(
       metadata: metadata, applier: ArchiveApplier(mountPoint: mountPoint), differ: ArchiveDiffer(mountPoint: mountPoint), runtime: runtime,
       events: events, scheduleCollection: { collector.schedule() },
-      plugins: Plugins.list(content: contentRoot, overlay: overlayRoot, metadata: "\(metadataRoot)/meta.db"),
+      plugins: Plugins.list(content: contentRoot, overlay: overlayRoot, metadata: database),
       identity: try Identity.load(root: root))
     let server = GRPCSocketServer(
       socket: configuration.socket, gid: configuration.gid, services: GRPCFrontend.services(backends),
