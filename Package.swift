@@ -111,7 +111,7 @@ let network: [Target] = [
   module(
     "RegistryFetcher",
     ["Protocols", "OCI", "Hashing", product("AsyncHTTPClient", "async-http-client"), nioCore, nioHTTP1, nioPosix]),
-  module("EmbeddedRegistry", ["Hashing", "Protocols", "BlockingIO", "SystemKit", "CLinux", nioCore, nioHTTP1, nioPosix]),
+  module("EmbeddedRegistry", ["Hashing", "Protocols", "OCI", "BlockingIO", "SystemKit", "CLinux", nioCore, nioHTTP1, nioPosix]),
   module("ContainerdAPI", [grpcCore, grpcProtobuf, swiftProtobuf], settings: generated),
   module("GRPCTransport", [grpcCore, grpcPosix, nioCore, nioPosix]),
   module("WireMapping", ["ContainerdAPI", "Protocols", grpcCore, swiftProtobuf]),
@@ -130,8 +130,8 @@ let network: [Target] = [
   tests(
     "RegistryFetcherTests",
     [
-      "RegistryFetcher", "EmbeddedRegistry", "Protocols", "OCI", "Hashing", "ImagePull", "InMemoryFakes", "LocalContentStore", "TestSupport", nioCore, nioHTTP1,
-      nioPosix,
+      "RegistryFetcher", "EmbeddedRegistry", "Protocols", "OCI", "Hashing", "ImagePull", "InMemoryFakes", "LocalContentStore", "TestSupport",
+      product("AsyncHTTPClient", "async-http-client"), nioCore, nioHTTP1,
     ]),
   tests("ContainerdAPITests", ["ContainerdAPI", "ShimWire", swiftProtobuf]),
   tests("GRPCTransportTests", ["GRPCTransport", grpcCore, grpcPosix, nioCore, nioPosix, nioEmbedded]),

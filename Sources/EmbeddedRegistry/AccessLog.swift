@@ -3,6 +3,8 @@ import Synchronization
 
 /// What was asked of the registry, and how much of the answer left it.
 public struct AccessRecord: Hashable, Sendable, CustomStringConvertible {
+  /// The connection that it came over, counted from 0.
+  public var connection: Int
   public var method: String
   /// Path and query, as sent.
   public var path: String
@@ -47,10 +49,10 @@ public final class AccessLog: Sendable {
 
   public func clear() { entries.withLock { $0 = [] } }
 
-  func begin(_ head: HTTPRequestHead) -> Entry {
+  func begin(_ head: HTTPRequestHead, connection: Int) -> Entry {
     let entry = Entry(
       AccessRecord(
-        method: head.method.rawValue, path: head.uri, range: head.headers.first(name: "Range"), accept: head.headers["Accept"],
+        connection: connection, method: head.method.rawValue, path: head.uri, range: head.headers.first(name: "Range"), accept: head.headers["Accept"],
         authorization: head.headers.first(name: "Authorization")?.split(separator: " ").first.map(String.init),
         userAgent: head.headers.first(name: "User-Agent"), status: 0, bytesSent: 0, isComplete: false))
     entries.withLock { entries in

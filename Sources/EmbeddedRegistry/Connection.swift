@@ -9,6 +9,7 @@ struct Connection: Sendable {
   /// How much of a body that nobody reads is thrown away to keep the connection.
   private static let patience = 16 << 20
 
+  let number: Int
   let channel: HTTPChannel
   let service: RegistryService
   let log: AccessLog
@@ -34,7 +35,7 @@ struct Connection: Sendable {
 
   /// Whether the connection can take another request.
   private func answer(_ head: HTTPRequestHead, _ reader: RequestReader) async throws -> Bool {
-    let entry = log.begin(head)
+    let entry = log.begin(head, connection: number)
     defer { service.configuration.onRequest(entry.value) }
     let path = String(head.uri.prefix { $0 != "?" })
     let faults = faults.take(method: head.method.rawValue, path: path)

@@ -92,8 +92,10 @@ public final class EmbeddedRegistry: Sendable {
   public func run() async throws {
     try await listener.executeThenClose { connections in
       try await withThrowingDiscardingTaskGroup { group in
+        var number = 0
         for try await channel in connections {
-          let connection = Connection(channel: channel, service: service, log: log, faults: faults)
+          let connection = Connection(number: number, channel: channel, service: service, log: log, faults: faults)
+          number += 1
           group.addTask { await connection.serve() }
         }
         group.cancelAll()

@@ -3,6 +3,7 @@ import FoundationEssentials
 import Hashing
 import NIOCore
 import NIOHTTP1
+import OCI
 import Protocols
 
 /// Manifests: kept byte for byte, with the media type that they came with.
@@ -49,7 +50,7 @@ extension RegistryService {
   func referrers(_ name: String, _ subject: Digest, _ query: Query) async throws -> Response {
     struct Index: Encodable {
       var schemaVersion = 2
-      var mediaType = "application/vnd.oci.image.index.v1+json"
+      var mediaType = MediaType.ociIndex
       var manifests: [Referrer]
     }
     let wanted = query["artifactType"]
@@ -64,7 +65,7 @@ extension RegistryService {
       }
     }
     var response = Response.json(Index(manifests: found))
-    response.headers.replaceOrAdd(name: "Content-Type", value: Index(manifests: []).mediaType)
+    response.headers.replaceOrAdd(name: "Content-Type", value: MediaType.ociIndex)
     if wanted != nil { response.headers.add(name: "OCI-Filters-Applied", value: "artifactType") }
     return response
   }
@@ -102,11 +103,8 @@ struct ManifestDocument: Sendable {
     var annotations: [String: String]?
   }
 
-  static let images: Set = ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"]
-  static let indexes: Set = ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"]
-
   init(_ bytes: [UInt8], mediaType: String) throws {
-    guard Self.images.contains(mediaType) || Self.indexes.contains(mediaType) else {
+    guard MediaType.isManifest(mediaType) || MediaType.isIndex(mediaType) else {
       throw RegistryError(.manifestInvalid, "media type \"\(mediaType)\" is neither a manifest nor an index of OCI or Docker schema 2")
     }
     let wire: Wire
@@ -115,7 +113,7 @@ struct ManifestDocument: Sendable {
     if let said = wire.mediaType, said != mediaType {
       throw RegistryError(.manifestInvalid, "the manifest says that it is \(said), the request that it is \(mediaType)")
     }
-    if Self.images.contains(mediaType) {
+    if MediaType.isManifest(mediaType) {
       guard let config = wire.config, let layers = wire.layers else { throw RegistryError(.manifestInvalid, "an image manifest has a config and layers") }
       // Foreign layers are elsewhere.
       blobs = try ([config] + layers.filter { $0.urls?.isEmpty ?? true }).map { try Route.digest($0.digest) }

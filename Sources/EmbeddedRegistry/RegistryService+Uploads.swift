@@ -1,6 +1,7 @@
 import BlockingIO
 import NIOCore
 import NIOHTTP1
+import OCI
 import Protocols
 import Synchronization
 import SystemKit
@@ -10,7 +11,7 @@ extension RegistryService {
   func startUpload(_ name: String, _ query: Query, _ head: HTTPRequestHead, _ body: RequestReader) async throws -> Response {
     if let text = query["mount"], let from = query["from"] {
       let digest = try Route.digest(text)
-      guard Names.isRepository(from) else { throw RegistryError(.nameInvalid, "repository name \"\(from)\"") }
+      guard RepositoryName.isRepository(from) else { throw RegistryError(.nameInvalid, "repository name \"\(from)\"") }
       let isMounted = try await pool.run { [storage] in
         guard storage.hasBlob(from, digest) else { return false }
         try storage.linkBlob(name, digest)

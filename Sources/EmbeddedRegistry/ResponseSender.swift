@@ -67,7 +67,11 @@ struct ResponseSender: Sendable {
     let began = ContinuousClock.now
     var position: Int64 = 0
     while true {
-      if let cut = plan.cutAfter, position >= cut { throw Cut() }
+      if let cut = plan.cutAfter, position >= cut {
+        // Clients drop what they have not read when a connection breaks: what was sent is to be read first.
+        try await Task.sleep(for: .milliseconds(50))
+        throw Cut()
+      }
       if let stall = plan.stallAfter, position >= stall { try await Task.sleep(for: .seconds(86_400)) }
       if position >= body.count { return }
       var count = min(Self.piece, body.count - position)

@@ -1,4 +1,5 @@
 import NIOHTTP1
+import OCI
 import Protocols
 
 /// What a path of the distribution-spec names. Every name and digest in it has been checked.
@@ -60,13 +61,13 @@ enum Route: Sendable {
 
   private static func name(_ parts: some Sequence<String>) throws(RegistryError) -> String {
     let text = parts.joined(separator: "/")
-    guard Names.isRepository(text) else { throw RegistryError(.nameInvalid, "repository name \"\(text)\"") }
+    guard RepositoryName.isRepository(text) else { throw RegistryError(.nameInvalid, "repository name \"\(text)\"") }
     return text
   }
 
   private static func reference(_ text: String) throws(RegistryError) -> ManifestReference {
     if text.contains(":") { return .digest(try digest(text)) }
-    guard Names.isTag(text) else { throw RegistryError(.manifestInvalid, "tag \"\(text)\"") }
+    guard RepositoryName.isTag(text) else { throw RegistryError(.manifestInvalid, "tag \"\(text)\"") }
     return .tag(text)
   }
 

@@ -7,113 +7,73 @@ public struct ImagePuller: Sendable {
   private let content: any ContentStore
   private let platform: Platform
   private let parallelism: Int
+  private let lockPatience: Duration
 
-  public init(resolver: any Resolver, content: any ContentStore, platform: Platform = .host, parallelism: Int = 3) {
+  /// `parallelism` blobs are fetched at a time. `lockPatience` is how long another download of the same blob may stand still before it is an error.
+  public init(
+    resolver: any Resolver, content: any ContentStore, platform: Platform = .host, parallelism: Int = 3, lockPatience: Duration = .seconds(30)
+  ) {
     self.resolver = resolver
     self.content = content
     self.platform = platform
     self.parallelism = max(1, parallelism)
+    self.lockPatience = lockPatience
   }
 
   /// Fetches manifest, config and layers; what is there already is not fetched again, what is there in part is resumed.
   ///
+  /// Every reference is labelled before what it refers to is fetched, so that a collector never finds a blob that nobody holds.
   /// `progress` is called from several tasks at once.
   public func pull(_ reference: String, progress: @escaping @Sendable (PullProgress) -> Void = { _ in }) async throws -> PulledImage {
-    let resolved = try await resolver.resolve(reference)
-    let fetcher = try resolver.fetcher(for: reference)
     let image = try ImageReference(parsing: reference)
-    let source = Source(fetcher: fetcher, image: image, progress: progress)
+    let resolved = try await resolver.resolve(reference)
+    let fetch = BlobFetch(fetcher: try resolver.fetcher(for: reference), content: content, image: image, lockPatience: lockPatience, progress: progress)
 
-    var manifestDescriptor = resolved.target
-    let root = try await document(manifestDescriptor, "manifest", source)
-    var manifestBytes = root
-    if MediaType.isIndex(manifestDescriptor.mediaType) {
-      let index = try ImageIndex(parsing: root)
-      guard let chosen = index.manifest(for: platform) else {
-        throw ContainerdError.notFound("\(resolved.name): no manifest for platform \(platform.normalized)")
-      }
-      try await label(manifestDescriptor.digest, ["containerd.io/gc.ref.content.m.0": chosen.digest.description])
-      manifestDescriptor = chosen
-      manifestBytes = try await document(chosen, "manifest", source)
-    }
-    let manifest = try ImageManifest(parsing: manifestBytes)
-    // References before the blobs: what is fetched is held from the moment it arrives.
+    let (descriptor, bytes) = try await manifest(of: resolved, fetch)
+    let manifest = try ImageManifest(parsing: bytes)
     var references = ["containerd.io/gc.ref.content.config": manifest.config.digest.description]
     for (number, layer) in manifest.layers.enumerated() { references["containerd.io/gc.ref.content.l.\(number)"] = layer.digest.description }
-    try await label(manifestDescriptor.digest, references)
+    try await content.label(descriptor.digest, references)
 
+    // A layer that the image has twice is one blob.
     var seen: Set<Digest> = []
     let blobs = ([(manifest.config, "config")] + manifest.layers.map { ($0, "layer") }).filter { seen.insert($0.0.digest).inserted }
     try await withThrowingTaskGroup(of: Void.self) { group in
       var pending = blobs.makeIterator()
       func startNext() {
-        if let (descriptor, kind) = pending.next() { group.addTask { try await self.fetch(descriptor, kind, source) } }
+        if let (descriptor, kind) = pending.next() { group.addTask { try await fetch(descriptor, kind) } }
       }
       for _ in 0..<parallelism { startNext() }
       while try await group.next() != nil { startNext() }
     }
-    return PulledImage(
-      name: resolved.name, target: resolved.target, manifest: manifestDescriptor, config: manifest.config, layers: manifest.layers)
+    return PulledImage(name: resolved.name, target: resolved.target, manifest: descriptor, config: manifest.config, layers: manifest.layers)
   }
 
-  private struct Source: Sendable {
-    let fetcher: any Fetcher
-    let image: ImageReference
-    let progress: @Sendable (PullProgress) -> Void
+  /// The way from the name to the manifest for this platform, through an index or two.
+  private func manifest(of image: ResolvedImage, _ fetch: BlobFetch) async throws -> (Descriptor, [UInt8]) {
+    var descriptor = image.target
+    for _ in 0..<4 {
+      let bytes = try await document(descriptor, fetch)
+      guard MediaType.isIndex(descriptor.mediaType) else { return (descriptor, bytes) }
+      guard let chosen = try ImageIndex(parsing: bytes).manifest(for: platform) else {
+        throw ContainerdError.notFound("\(image.name): no manifest for platform \(platform.normalized)")
+      }
+      try await content.label(descriptor.digest, ["containerd.io/gc.ref.content.m.0": chosen.digest.description])
+      descriptor = chosen
+    }
+    throw ContainerdError.invalidArgument("\(image.name): index in index in index, more than 3 deep")
   }
 
   /// A manifest or index: fetched, and its bytes.
-  private func document(_ descriptor: Descriptor, _ kind: String, _ source: Source) async throws -> [UInt8] {
+  private func document(_ descriptor: Descriptor, _ fetch: BlobFetch) async throws -> [UInt8] {
+    guard MediaType.isIndex(descriptor.mediaType) || MediaType.isManifest(descriptor.mediaType) else {
+      throw ContainerdError.notImplemented("manifest \(descriptor.digest): media type \"\(descriptor.mediaType)\"")
+    }
     if descriptor.size > ImageDocument.maximumSize {
-      throw ContainerdError(.resourceExhausted, "\(descriptor.digest): a manifest of \(descriptor.size) bytes")
+      throw ContainerdError(.resourceExhausted, "manifest \(descriptor.digest): \(descriptor.size) bytes are more than \(ImageDocument.maximumSize)")
     }
-    try await fetch(descriptor, kind, source)
+    try await fetch(descriptor, "manifest")
     return try await content.readAll(descriptor.digest)
-  }
-
-  private func fetch(_ descriptor: Descriptor, _ kind: String, _ source: Source) async throws {
-    let ref = "\(kind)-\(descriptor.digest)"
-    func report(_ offset: Int64, _ state: PullProgress.State) {
-      source.progress(PullProgress(ref: ref, offset: offset, total: descriptor.size, state: state))
-    }
-    do {
-      let writer = try await content.writer(ref: ref, expected: IngestExpectation(size: descriptor.size, digest: descriptor.digest))
-      do {
-        var offset = try await writer.status().offset
-        report(offset, .downloading)
-        if offset < descriptor.size {
-          let stream = try await source.fetcher.fetch(descriptor, from: offset)
-          while let bytes = try await stream.next() {
-            try Task.checkCancellation()
-            try await writer.write(bytes, at: offset)
-            offset += Int64(bytes.count)
-            report(offset, .downloading)
-          }
-        }
-        do {
-          _ = try await writer.commit(IngestExpectation(size: descriptor.size, digest: descriptor.digest), labels: [:])
-        } catch let error as ContainerdError where error.code == .failedPrecondition {
-          // What has been downloaded is not the blob: resuming from it would fail for ever.
-          do { try await content.abort(ref: ref) } catch let absent as ContainerdError where absent.code == .notFound {}
-          throw error
-        }
-        await writer.close()
-        report(descriptor.size, .done)
-      } catch {
-        await writer.close()
-        throw error
-      }
-    } catch let error as ContainerdError where error.code == .alreadyExists {
-      report(descriptor.size, .exists)
-    }
-    try await label(descriptor.digest, ["containerd.io/distribution.source.\(hostLabel(source.image.registry))": source.image.repository])
-  }
-
-  /// containerd leaves the port out of the label.
-  private func hostLabel(_ registry: String) -> String { registry.split(separator: ":").first.map(String.init) ?? registry }
-
-  private func label(_ digest: Digest, _ labels: Labels) async throws {
-    _ = try await content.update(ContentInfo(digest: digest, labels: labels), fields: FieldMask(labels.keys.sorted().map { "labels.\($0)" }))
   }
 }
 
@@ -132,23 +92,4 @@ public struct PullProgress: Hashable, Sendable {
   public var offset: Int64
   public var total: Int64
   public var state: State
-}
-
-extension ContentProvider {
-  /// A small blob whole.
-  public func readAll(_ digest: Digest, limit: Int64 = ImageDocument.maximumSize) async throws -> [UInt8] {
-    let reader = try await reader(digest)
-    if reader.size > limit {
-      await reader.close()
-      throw ContainerdError(.resourceExhausted, "content \(digest): \(reader.size) bytes are more than \(limit)")
-    }
-    var bytes: [UInt8] = []
-    while Int64(bytes.count) < reader.size {
-      let chunk = try await reader.read(at: Int64(bytes.count), count: Int(reader.size) - bytes.count)
-      if chunk.isEmpty { break }
-      bytes += chunk
-    }
-    await reader.close()
-    return bytes
-  }
 }

@@ -45,14 +45,28 @@ public struct ImageUnpacker: Sendable {
 
   private func unpack(_ layer: Descriptor, _ diffID: Digest, _ chain: String, _ parent: String?) async throws {
     let key = "extract-\(Timestamp.now().nanoseconds)-\(String(UInt32.random(in: 0...UInt32.max), radix: 36)) \(chain)"
-    let mounts = try await snapshotter.prepare(key, parent: parent, labels: ["containerd.io/snapshot.ref": chain])
+    let mounts: [Mount]
+    do { mounts = try await snapshotter.prepare(key, parent: parent, labels: ["containerd.io/snapshot.ref": chain]) } catch let error as ContainerdError
+      where error.code == .alreadyExists
+    {
+      // The snapshotter says that it has the layer without our help.
+      if try await exists(chain) { return }
+      throw error
+    }
     do {
-      _ = try await applier.apply(layer, from: content, to: mounts, options: ApplyOptions(diffID: diffID, sync: true))
+      let applied = try await applier.apply(layer, from: content, to: mounts, options: ApplyOptions(diffID: diffID, sync: true))
+      guard applied.digest == diffID else {
+        throw ContainerdError.failedPrecondition("layer \(layer.digest): uncompressed it is \(applied.digest), the image config says \(diffID)")
+      }
       try await snapshotter.commit(chain, key: key, labels: [:])
     } catch {
-      try await snapshotter.remove(key)
+      // Also when we have been cancelled: what is half unpacked must not stay.
+      let removal = await Task { [snapshotter] in try await snapshotter.remove(key) }.result
       // Somebody else has unpacked the same layer meanwhile: theirs is as good.
-      if let error = error as? ContainerdError, error.code == .alreadyExists { return }
+      if let error = error as? ContainerdError, error.code == .alreadyExists, try await exists(chain) { return try removal.get() }
+      if case .failure(let left) = removal, let error = error as? ContainerdError {
+        throw ContainerdError(error.code, "\(error.message) (and snapshot \(key) stays: \(left))")
+      }
       throw error
     }
     let uncompressed = "containerd.io/uncompressed"
@@ -68,9 +82,14 @@ public struct ImageUnpacker: Sendable {
 
   private func bytes(of digest: Digest) async throws -> [UInt8] {
     let reader = try await content.reader(digest)
-    if reader.size > ImageDocument.maximumSize { throw ContainerdError(.resourceExhausted, "content \(digest): \(reader.size) bytes") }
-    let bytes = try await reader.read(at: 0, count: Int(reader.size))
-    await reader.close()
-    return bytes
+    do {
+      if reader.size > ImageDocument.maximumSize { throw ContainerdError(.resourceExhausted, "image config \(digest): \(reader.size) bytes") }
+      let bytes = try await reader.read(at: 0, count: Int(reader.size))
+      await reader.close()
+      return bytes
+    } catch {
+      await reader.close()
+      throw error
+    }
   }
 }

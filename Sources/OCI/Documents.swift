@@ -26,12 +26,47 @@ public enum ImageDocument {
     var os: String
     var architecture: String
     var variant: String?
-    var platform: Platform { Platform(os: os, architecture: architecture, variant: variant ?? "").normalized }
-    enum CodingKeys: String, CodingKey { case os, architecture, variant }
+    var osVersion: String?
+    /// As it is written: `normalized` is for comparing.
+    var platform: Platform { Platform(os: os, architecture: architecture, variant: variant ?? "", osVersion: osVersion ?? "") }
+    enum CodingKeys: String, CodingKey {
+      case os, architecture, variant
+      case osVersion = "os.version"
+    }
   }
+
+  /// What a document says of itself, where it does: `invalidArgument` unless it is JSON.
+  public static func mediaType(of bytes: [UInt8]) throws -> String? { try decode(Shape.self, bytes, "manifest").mediaType }
 
   static func decode<Document: Decodable>(_ type: Document.Type, _ bytes: [UInt8], _ what: String) throws -> Document {
     do { return try JSONDecoder().decode(type, from: Data(bytes)) } catch { throw ContainerdError.invalidArgument("\(what) is malformed: \(error)") }
+  }
+}
+
+/// What tells an index from a manifest. A document that could be taken for both is neither: two programs would read two images from it
+/// (CVE-2021-41190).
+private struct Shape: Decodable {
+  var mediaType: String?
+  var isManifest: Bool
+  var isIndex: Bool
+
+  enum CodingKeys: String, CodingKey { case mediaType, config, layers, manifests }
+
+  init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    mediaType = try container.decodeIfPresent(String.self, forKey: .mediaType)
+    func has(_ key: CodingKeys) throws -> Bool { container.contains(key) ? try !container.decodeNil(forKey: key) : false }
+    isManifest = try has(.config) || has(.layers)
+    isIndex = try has(.manifests)
+  }
+
+  static func check(_ bytes: [UInt8], isIndex: Bool, _ what: String) throws {
+    let shape = try ImageDocument.decode(Shape.self, bytes, what)
+    if shape.isManifest && shape.isIndex { throw ContainerdError.invalidArgument("\(what) is manifest and index at once") }
+    guard let type = shape.mediaType, !type.isEmpty else { return }
+    guard isIndex ? MediaType.isIndex(type) : MediaType.isManifest(type) else {
+      throw ContainerdError.invalidArgument("\(what) says that its media type is \"\(type)\"")
+    }
   }
 }
 
@@ -40,12 +75,17 @@ public struct ImageIndex: Sendable {
 
   public init(parsing bytes: [UInt8]) throws {
     struct Wire: Decodable { var manifests: [ImageDocument.WireDescriptor] }
+    try Shape.check(bytes, isIndex: true, "image index")
     manifests = try ImageDocument.decode(Wire.self, bytes, "image index").manifests.map { try $0.descriptor() }
   }
 
-  /// The best manifest for a platform: the first that matches.
+  /// The manifest that suits a platform best; the first among equals. One that names no platform serves where none that does is fit.
+  ///
+  /// What is no image has a platform that nobody is (`unknown/unknown`, as attestations do) or an artifact type.
   public func manifest(for platform: Platform) -> Descriptor? {
-    manifests.first { $0.platform.map(platform.accepts) ?? false } ?? manifests.first { $0.platform == nil && MediaType.isManifest($0.mediaType) }
+    let images = manifests.filter { ($0.artifactType ?? "").isEmpty && (MediaType.isManifest($0.mediaType) || MediaType.isIndex($0.mediaType)) }
+    let ranked = images.compactMap { image in image.platform.flatMap { platform.rank(of: $0) }.map { (rank: $0, image: image) } }
+    return ranked.min { $0.rank < $1.rank }?.image ?? images.first { $0.platform == nil }
   }
 }
 
@@ -58,6 +98,7 @@ public struct ImageManifest: Sendable {
       var config: ImageDocument.WireDescriptor
       var layers: [ImageDocument.WireDescriptor]
     }
+    try Shape.check(bytes, isIndex: false, "image manifest")
     let wire = try ImageDocument.decode(Wire.self, bytes, "image manifest")
     config = try wire.config.descriptor()
     layers = try wire.layers.map { try $0.descriptor() }
@@ -105,26 +146,5 @@ public struct ImageConfig: Sendable {
     stopSignal = wire.config?.StopSignal ?? ""
     labels = wire.config?.Labels ?? [:]
     platform = Platform(os: wire.os ?? "linux", architecture: wire.architecture ?? Platform.host.architecture).normalized
-  }
-}
-
-extension Platform {
-  /// One name for each platform: `arm64` is `arm64/v8`, `x86_64` is `amd64`.
-  public var normalized: Platform {
-    var platform = self
-    switch architecture {
-    case "x86_64", "x86-64": platform.architecture = "amd64"
-    case "aarch64": platform.architecture = "arm64"
-    default: break
-    }
-    if platform.architecture == "arm64" && platform.variant.isEmpty { platform.variant = "v8" }
-    if platform.architecture == "amd64" && platform.variant == "v1" { platform.variant = "" }
-    return platform
-  }
-
-  /// Whether this machine runs what is made for `other`.
-  public func accepts(_ other: Platform) -> Bool {
-    let (mine, theirs) = (normalized, other.normalized)
-    return mine.os == theirs.os && mine.architecture == theirs.architecture && mine.variant == theirs.variant
   }
 }

@@ -1,6 +1,9 @@
 import Protocols
 
-/// A name such as `127.0.0.1:5000/team/app:1.2` or `busybox@sha256:…`, with the registry world's defaults filled in (docker.io, library/, latest).
+/// A name such as `127.0.0.1:5000/team/app:1.2` or `busybox@sha256:…`, with the registry world's defaults filled in: `docker.io`, `library/`, `latest`.
+///
+/// What stands before the first `/` is a registry if it has a dot or a colon or is `localhost`; otherwise it belongs to a repository of docker.io.
+/// A name may carry a tag and a digest; then the digest says what is meant.
 public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
   /// Host and port.
   public let registry: String
@@ -14,46 +17,50 @@ public struct ImageReference: Hashable, Sendable, CustomStringConvertible {
     var rest = Substring(text)
     var digest: Digest?
     if let at = rest.firstIndex(of: "@") {
-      digest = try Digest(parsing: String(rest[rest.index(after: at)...]))
+      do { digest = try Digest(parsing: String(rest[rest.index(after: at)...])) } catch { throw wrong(error.message) }
       rest = rest[..<at]
     }
     var tag: String?
+    // A colon before the last slash is the port's.
     if let colon = rest.lastIndex(of: ":"), !rest[colon...].contains("/") {
       let name = String(rest[rest.index(after: colon)...])
-      rest = rest[..<colon]
-      let valid = name.utf8.allSatisfy { ($0 | 0x20).isLetter || (0x30...0x39).contains($0) || [0x5f, 0x2e, 0x2d].contains($0) }
-      guard !name.isEmpty, name.utf8.count <= 128, valid, name.first != ".", name.first != "-" else { throw wrong("tag \"\(name)\" is malformed") }
+      guard RepositoryName.isTag(name) else { throw wrong("tag \"\(name)\" is malformed") }
       tag = name
+      rest = rest[..<colon]
     }
     var parts = rest.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     let isHost = parts.count > 1 && (parts[0].contains(".") || parts[0].contains(":") || parts[0] == "localhost")
-    let host = isHost ? parts.removeFirst() : "docker.io"
+    var host = isHost ? parts.removeFirst() : "docker.io"
+    // docker.io's old name.
+    if host == "index.docker.io" { host = "docker.io" }
+    guard RepositoryName.isRegistry(host) else { throw wrong("registry \"\(host)\" is malformed") }
     if host == "docker.io" && parts.count == 1 { parts.insert("library", at: 0) }
-    guard !parts.isEmpty, parts.allSatisfy(Self.isComponent) else { throw wrong("the repository must be lower-case names separated by '/'") }
-    guard host.utf8.allSatisfy({ ($0 | 0x20).isLetter || (0x30...0x39).contains($0) || [0x2d, 0x2e, 0x3a, 0x5b, 0x5d].contains($0) }) else {
-      throw wrong("registry \"\(host)\" is malformed")
+    let repository = parts.joined(separator: "/")
+    if repository.utf8.count > 255 { throw wrong("the repository is longer than 255 characters") }
+    if repository.contains(where: \.isUppercase) { throw wrong("the repository \"\(repository)\" must be lower-case") }
+    guard RepositoryName.isRepository(repository) else {
+      throw wrong("the repository \"\(repository)\" must be letters and digits, separated by '.', '_', '__' or '-', in components separated by '/'")
+    }
+    // It would be taken for a digest without its algorithm.
+    if !isHost, tag == nil, digest == nil, rest.utf8.count == 64, (try? Digest(parsing: "sha256:\(rest)")) != nil {
+      throw wrong("64 hexadecimal digits alone are no name")
     }
     self.registry = host
-    self.repository = parts.joined(separator: "/")
+    self.repository = repository
     self.digest = digest
     self.tag = tag ?? (digest == nil ? "latest" : nil)
-    if repository.utf8.count > 255 { throw wrong("the repository is longer than 255 characters") }
-  }
-
-  private static func isComponent(_ text: String) -> Bool {
-    guard let first = text.utf8.first, let last = text.utf8.last else { return false }
-    func alphanumeric(_ byte: UInt8) -> Bool { (0x61...0x7a).contains(byte) || (0x30...0x39).contains(byte) }
-    return alphanumeric(first) && alphanumeric(last) && text.utf8.allSatisfy { alphanumeric($0) || [0x2d, 0x2e, 0x5f].contains($0) }
   }
 
   /// What names the manifest in a request: the digest if there is one, else the tag.
   public var target: String { digest?.description ?? tag ?? "latest" }
 
+  /// The registry's host without its port.
+  public var host: String {
+    if registry.hasPrefix("[") { return String(registry.dropFirst().prefix { $0 != "]" }) }
+    return String(registry.prefix { $0 != ":" })
+  }
+
   public var description: String {
     "\(registry)/\(repository)" + (tag.map { ":\($0)" } ?? "") + (digest.map { "@\($0)" } ?? "")
   }
-}
-
-extension UInt8 {
-  fileprivate var isLetter: Bool { (0x61...0x7a).contains(self) }
 }

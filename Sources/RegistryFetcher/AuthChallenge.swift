@@ -1,7 +1,7 @@
 import FoundationEssentials
 
 /// One challenge of a `WWW-Authenticate` header (RFC 9110, 11.6.1): a scheme and its parameters.
-struct AuthChallenge {
+struct AuthChallenge: Sendable {
   var scheme: String
   var parameters: [String: String]
 
@@ -54,8 +54,9 @@ enum TokenResponse {
       var token: String?
       var access_token: String?
     }
+    // What is no JSON is no token: the caller says so.
     guard let wire = try? JSONDecoder().decode(Wire.self, from: Data(bytes)) else { return nil }
-    return wire.token ?? wire.access_token
+    return [wire.token, wire.access_token].compactMap { $0 }.first { !$0.isEmpty }
   }
 }
 

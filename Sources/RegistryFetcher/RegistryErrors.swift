@@ -28,6 +28,12 @@ enum RegistryErrors {
       var errors: [Item]
     }
     guard let first = try? JSONDecoder().decode(Wire.self, from: Data(body)).errors.first else { return "" }
-    return " (\([first.code, first.message].compactMap { $0 }.joined(separator: ": ")))"
+    return " (\(printable([first.code, first.message].compactMap { $0 }.joined(separator: ": "))))"
+  }
+
+  /// A stranger's words as they may stand in a log or on a terminal: short, and without control characters.
+  static func printable(_ text: String) -> String {
+    let safe = String(text.unicodeScalars.prefix(256).map { $0.value < 0x20 || (0x7f..<0xa0).contains($0.value) ? Character(" ") : Character($0) })
+    return safe.utf8.count < text.utf8.count ? safe + "…" : safe
   }
 }

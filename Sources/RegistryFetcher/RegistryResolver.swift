@@ -7,7 +7,8 @@ import Protocols
 
 /// Talks to registries (OCI distribution-spec 1.1): names to descriptors, descriptors to bytes. Stores nothing.
 ///
-/// Loopback registries are spoken to in plain HTTP, all others in HTTPS unless configured otherwise. Redirects are followed by ourselves: credentials go to the registry alone, never to where it points.
+/// Loopback registries are spoken to in plain HTTP, all others in HTTPS unless configured otherwise, with the trust roots of the system. Redirects are
+/// followed by ourselves: credentials go to the registry alone, never to where it points. No proxy is used, whatever the environment says.
 public final class RegistryResolver: Resolver {
   public struct Configuration: Sendable {
     /// Hosts (with port) that are spoken to in plain HTTP besides loopback.
@@ -15,14 +16,24 @@ public final class RegistryResolver: Resolver {
     public var credentials: [String: Credentials]
     /// Attempts for one request or one interruption of a transfer.
     public var attempts: Int
+    /// The pause before the second attempt; it doubles, up to ten seconds.
+    public var firstPause: Duration
+    public var connectTimeout: Duration
     /// Longest silence before a transfer counts as interrupted.
     public var idleTimeout: Duration
+    public var userAgent: String
 
-    public init(plainHTTP: Set<String> = [], credentials: [String: Credentials] = [:], attempts: Int = 5, idleTimeout: Duration = .seconds(30)) {
+    public init(
+      plainHTTP: Set<String> = [], credentials: [String: Credentials] = [:], attempts: Int = 5, firstPause: Duration = .milliseconds(200),
+      connectTimeout: Duration = .seconds(10), idleTimeout: Duration = .seconds(30), userAgent: String = "containerd-ref"
+    ) {
       self.plainHTTP = plainHTTP
       self.credentials = credentials
       self.attempts = attempts
+      self.firstPause = firstPause
+      self.connectTimeout = connectTimeout
       self.idleTimeout = idleTimeout
+      self.userAgent = userAgent
     }
   }
 
@@ -35,13 +46,9 @@ public final class RegistryResolver: Resolver {
     }
   }
 
-  let configuration: Configuration
-  let session: RegistrySession
+  private let session: RegistrySession
 
-  public init(configuration: Configuration = Configuration()) {
-    self.configuration = configuration
-    self.session = RegistrySession(configuration: configuration)
-  }
+  public init(configuration: Configuration = Configuration()) { self.session = RegistrySession(configuration: configuration) }
 
   /// To be called when the resolver is done with.
   public func close() async throws { try await session.close() }
@@ -49,25 +56,27 @@ public final class RegistryResolver: Resolver {
   public func resolve(_ reference: String) async throws -> ResolvedImage {
     let image = try ImageReference(parsing: reference)
     let object = "\(image)"
-    let response = try await session.request(.GET, image, path: "manifests/\(image.target)", accept: MediaType.manifests, object: object)
-    guard response.status == .ok else { throw await RegistryErrors.error(response, object) }
-    let body = try await response.body.collect(upTo: Int(ImageDocument.maximumSize))
-    let bytes = Array(body.readableBytesView)
-    let digest = Digest.of(bytes)
-    if let wanted = image.digest, wanted != digest, wanted.algorithm == .sha256 {
+    let (headers, bytes) = try await session.document(
+      .init(image: image, path: "manifests/\(image.target)", accept: MediaType.manifests, object: object), limit: ImageDocument.maximumSize)
+    // A name with a digest is verified with that digest's own algorithm.
+    let digest = Digest.of(bytes, image.digest?.algorithm ?? .sha256)
+    if let wanted = image.digest, wanted != digest {
       throw ContainerdError.failedPrecondition("\(object): the registry sent a manifest with the digest \(digest)")
     }
-    if let said = response.headers.first(name: "Docker-Content-Digest"), said != digest.description, said.hasPrefix("sha256:") {
-      throw ContainerdError.failedPrecondition("\(object): the registry names the digest \(said), but its manifest has \(digest)")
+    // The header is a courtesy: a registry may leave it out, or name an algorithm that we do not know.
+    if let said = headers.first(name: "Docker-Content-Digest").flatMap({ try? Digest(parsing: $0) }), said != Digest.of(bytes, said.algorithm) {
+      throw ContainerdError.failedPrecondition("\(object): the registry names the digest \(said), but its manifest has \(Digest.of(bytes, said.algorithm))")
     }
-    let type = response.headers.first(name: "Content-Type")?.split(separator: ";").first.map(String.init) ?? ""
-    guard MediaType.isIndex(type) || MediaType.isManifest(type) else {
-      throw ContainerdError.notImplemented("\(object): manifest of media type \"\(type)\"")
-    }
+    let type = try mediaType(headers, bytes, object)
     return ResolvedImage(name: image.description, target: Descriptor(mediaType: type, digest: digest, size: Int64(bytes.count)))
   }
 
-  public func fetcher(for reference: String) throws -> any Fetcher {
-    RegistryFetcher(session: session, image: try ImageReference(parsing: reference), attempts: configuration.attempts)
+  public func fetcher(for reference: String) throws -> any Fetcher { RegistryFetcher(session: session, image: try ImageReference(parsing: reference)) }
+
+  /// What the registry calls the manifest; where that says nothing, what it calls itself.
+  private func mediaType(_ headers: HTTPHeaders, _ bytes: [UInt8], _ object: String) throws -> String {
+    let header = headers.first(name: "Content-Type")?.split(separator: ";").first.map { $0.filter { $0 != " " }.lowercased() } ?? ""
+    for type in [header, try ImageDocument.mediaType(of: bytes) ?? ""] where MediaType.isIndex(type) || MediaType.isManifest(type) { return type }
+    throw ContainerdError.notImplemented("\(object): manifest of media type \"\(RegistryErrors.printable(header))\"")
   }
 }
