@@ -11,13 +11,15 @@ public final class RegistryFaults: Sendable {
     case path(String)
   }
 
-  public enum Fault: Hashable, Sendable {
+  public enum Fault: Sendable {
     /// Answers with this status and an error document; nothing is done.
     case status(Int, headers: [String: String] = [:])
     /// Sends the client to the same path at another origin, `http://127.0.0.1:…`.
     case redirect(Int = 307, to: String)
     /// Closes the connection after so many bytes of the body.
     case cut(afterBytes: Int64)
+    /// Sends so many bytes of the body, and closes the connection when the gate is opened.
+    case cutAtGate(afterBytes: Int64, RegistryGate)
     /// Sends so many bytes of the body and then nothing, for ever.
     case stall(afterBytes: Int64)
     /// Inverts the byte at this place of the body.
@@ -44,6 +46,7 @@ public final class RegistryFaults: Sendable {
     var fault: Fault
     var target: Target
     var method: String?
+    var spared: Int
     var remaining: Int?
   }
 
@@ -51,9 +54,9 @@ public final class RegistryFaults: Sendable {
 
   public init() {}
 
-  /// Adds a fault to the next `times` requests that match, to all of them where nil.
-  public func add(_ fault: Fault, to target: Target = .everything, method: String? = nil, times: Int? = nil) {
-    rules.withLock { $0.append(Rule(fault: fault, target: target, method: method, remaining: times)) }
+  /// Adds a fault to the next `times` requests that match, to all of them where nil; the first `sparing` ones are spared.
+  public func add(_ fault: Fault, to target: Target = .everything, method: String? = nil, sparing: Int = 0, times: Int? = nil) {
+    rules.withLock { $0.append(Rule(fault: fault, target: target, method: method, spared: sparing, remaining: times)) }
   }
 
   public func clear() { rules.withLock { $0 = [] } }
@@ -63,6 +66,10 @@ public final class RegistryFaults: Sendable {
     rules.withLock { rules in
       var met: [Fault] = []
       for index in rules.indices where Self.matches(rules[index], method, path) {
+        if rules[index].spared > 0 {
+          rules[index].spared -= 1
+          continue
+        }
         if let remaining = rules[index].remaining {
           if remaining == 0 { continue }
           rules[index].remaining = remaining - 1
@@ -83,4 +90,17 @@ public final class RegistryFaults: Sendable {
     case .path(let suffix): path.hasSuffix(suffix)
     }
   }
+}
+
+/// What a test opens when it has seen enough. One request waits at it.
+public final class RegistryGate: Sendable {
+  private let stream: AsyncStream<Never>
+  private let continuation: AsyncStream<Never>.Continuation
+
+  public init() { (stream, continuation) = AsyncStream.makeStream(of: Never.self) }
+
+  public func open() { continuation.finish() }
+
+  /// Returns when the gate is open, or the task cancelled.
+  func wait() async { for await _ in stream {} }
 }

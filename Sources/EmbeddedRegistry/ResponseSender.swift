@@ -6,6 +6,7 @@ import Synchronization
 /// What the faults make of an answer.
 struct SendPlan: Sendable {
   var cutAfter: Int64?
+  var gate: RegistryGate?
   var stallAfter: Int64?
   var corrupt: Int64?
   var rate: Int64?
@@ -18,6 +19,7 @@ struct SendPlan: Sendable {
     for fault in faults {
       switch fault {
       case .cut(let bytes): cutAfter = bytes
+      case .cutAtGate(let bytes, let gate): (cutAfter, self.gate) = (bytes, gate)
       case .stall(let bytes): stallAfter = bytes
       case .corrupt(let byte): corrupt = byte
       case .replace(let bytes): response.body = .bytes(bytes)
@@ -68,8 +70,8 @@ struct ResponseSender: Sendable {
     var position: Int64 = 0
     while true {
       if let cut = plan.cutAfter, position >= cut {
-        // Clients drop what they have not read when a connection breaks: what was sent is to be read first.
-        try await Task.sleep(for: .milliseconds(50))
+        // Clients drop what they have not read when a connection breaks: what was sent should be read first.
+        if let gate = plan.gate { await gate.wait() } else { try await Task.sleep(for: .milliseconds(50)) }
         throw Cut()
       }
       if let stall = plan.stallAfter, position >= stall { try await Task.sleep(for: .seconds(86_400)) }

@@ -64,12 +64,12 @@ import Testing
   }
 
   @Test func aTokenThatRunsOutInTheMiddleOfATransferIsRenewed() async throws {
-    let brief = RegistryAuthentication.bearer(.init(lifetime: .milliseconds(1500)))
+    let brief = RegistryAuthentication.bearer(.init(lifetime: .seconds(3)))
     try await Scene.with(brief) { scene in
       let bytes = TestImage.bytes(400_000)
       let image = try await TestImage.push([bytes], to: scene.registry)
       let path = image.layers[0].digest.description
-      scene.registry.faults.add(.throttle(bytesPerSecond: 200_000), to: .path(path))
+      scene.registry.faults.add(.throttle(bytesPerSecond: 100_000), to: .path(path))
       scene.registry.faults.add(.cut(afterBytes: 350_000), to: .path(path), times: 1)
       try await scene.pull(image.reference)
       #expect(scene.content.bytes(image.layers[0].digest) == bytes)
