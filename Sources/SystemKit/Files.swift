@@ -39,7 +39,8 @@ public enum Files {
   /// Replaces `path` as a unit: temporary file, fsync, rename, fsync of the directory.
   public static func writeAtomically(_ bytes: [UInt8], to path: String, mode: mode_t = 0o600) throws(SystemError) {
     let directory = parent(of: path)
-    let temporary = "\(path).tmp.\(getpid())"
+    // Named after the thread: writers of one path never share a temporary file.
+    let temporary = "\(path).tmp.\(gettid())"
     let fd = try open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: mode)
     do throws(SystemError) {
       let raw = fd.raw
@@ -107,28 +108,29 @@ public enum Files {
     }
   }
 
-  /// Removes a tree without following links and without crossing into what is mounted below it. What is absent is fine.
+  /// Removes a tree without following links and without crossing into what is mounted in it (`EBUSY`, before anything below the mount is touched).
+  /// What is absent is fine. However deep the tree is, and whatever its names are made of: see `TreeWalk`.
   public static func removeTree(_ path: String) throws(SystemError) {
-    var info = stat()
-    if lstat(path, &info) != 0 {
-      if clinux_errno() == ENOENT { return }
-      throw SystemError.last("lstat", path)
-    }
-    try removeTree(path, device: info.st_dev)
-  }
-
-  private static func removeTree(_ path: String, device: dev_t) throws(SystemError) {
-    var info = stat()
-    if lstat(path, &info) != 0 {
-      if clinux_errno() == ENOENT { return }
-      throw SystemError.last("lstat", path)
-    }
-    if info.st_mode & mode_t(S_IFMT) == mode_t(S_IFDIR) {
-      if info.st_dev != device { throw SystemError(errno: EBUSY, operation: "remove", object: path) }
-      for name in try names(in: path) { try removeTree(path + "/" + name, device: device) }
-      if rmdir(path) != 0 && clinux_errno() != ENOENT { throw SystemError.last("rmdir", path) }
-    } else if unlink(path) != 0 && clinux_errno() != ENOENT {
-      throw SystemError.last("unlink", path)
-    }
+    let name = path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
+    guard !name.isEmpty, name != ".", name != ".." else { throw SystemError(errno: EINVAL, operation: "remove", object: path) }
+    let directory: OwnedFD
+    do throws(SystemError) {
+      directory = try open(parent(of: path), O_RDONLY | O_DIRECTORY)
+    } catch where error.errno == ENOENT { return }
+    let raw = directory.raw
+    if unlinkat(raw, name, 0) == 0 || clinux_errno() == ENOENT { return }
+    guard clinux_errno() == EISDIR else { throw SystemError.last("unlink", path) }
+    do throws(SystemError) {
+      try TreeWalk.walk(name, at: directory, path: path) { entry throws(SystemError) in
+        if entry.type == UInt8(DT_DIR) { return .enter }
+        if unlinkat(entry.directory, entry.name, 0) == 0 || clinux_errno() == ENOENT { return .leaveOut }
+        if clinux_errno() == EISDIR { return .enter }
+        throw SystemError.last("unlink", entry.path)
+      } mounted: { entry throws(SystemError) in
+        throw SystemError(errno: EBUSY, operation: "remove", object: entry.path)
+      } left: { entry throws(SystemError) in
+        if unlinkat(entry.directory, entry.name, AT_REMOVEDIR) != 0 && clinux_errno() != ENOENT { throw SystemError.last("rmdir", entry.path) }
+      }
+    } catch where error.errno == EXDEV { throw SystemError(errno: EBUSY, operation: "remove", object: path) }
   }
 }

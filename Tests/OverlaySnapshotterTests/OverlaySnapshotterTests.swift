@@ -87,6 +87,25 @@ import Testing
     #expect(usage.inodes == 2 && usage.size >= 1 << 20 && usage.size < (1 << 20) + 65536)
   }
 
+  @Test func aTreeDeeperThanAnyPathIsMeasuredAndRemoved() async throws {
+    let s = try snapshotter()
+    let mounts = try await s.prepare("a", parent: nil, labels: [:])
+    // Without a parent the mount is a bind of the snapshot's own directory: a container enters it level by level.
+    var directory = try Files.open(mounts[0].source, O_RDONLY | O_DIRECTORY)
+    let name = String(repeating: "d", count: 250)
+    for _ in 0..<40 {
+      let raw = directory.raw
+      try check("mkdirat", name) { mkdirat(raw, name, 0o755) }
+      directory = try Files.open(name, at: directory, O_RDONLY | O_DIRECTORY)
+    }
+    _ = try Files.open("file", at: directory, O_WRONLY | O_CREAT, mode: 0o644)
+    #expect(try await s.usage("a").inodes == 42)
+    try await s.commit("deep", key: "a", labels: [:])
+    #expect(try await s.usage("deep").inodes == 42)
+    try await s.remove("deep")
+    #expect(try Files.names(in: scratch.path + "/s/snapshots").isEmpty)
+  }
+
   @Test func aChainLongerThanOnePageOfOptionsMountsWhole() async throws {
     let s = try snapshotter()
     var parent: String?
