@@ -44,6 +44,8 @@ public struct ArchiveDiffer: LayerDiffer {
       return Descriptor(mediaType: mediaType, digest: digest, size: status.offset)
     } catch {
       await writer.close()
+      // What half a diff has written is of use to nobody; the error that counts is the one at hand.
+      try? await content.abort(ref: ref)
       if let error = error as? SystemError { throw ContainerdError(.unknown, "diff into \(ref): \(error)") }
       throw error
     }

@@ -48,7 +48,7 @@ final class TarWriter {
   }
 
   /// An empty regular file: the mark of a deletion.
-  func whiteout(_ path: String) throws {
+  func whiteout(_ path: EntryPath) throws {
     try withEntry(path) { entry in
       archive_entry_set_filetype(entry, 0o100000)
       archive_entry_set_perm(entry, 0)
@@ -58,29 +58,29 @@ final class TarWriter {
     }
   }
 
-  func hardLink(_ path: String, to first: String, _ status: stat) throws {
+  func hardLink(_ path: EntryPath, to first: EntryPath, _ status: stat) throws {
     try withEntry(path) { entry in
       describe(entry, status)
-      archive_entry_set_hardlink(entry, first)
+      archive_entry_set_hardlink(entry, first.cString)
       archive_entry_set_size(entry, 0)
       try succeeded(archive_write_header(archive, entry))
     }
   }
 
-  func entry(_ path: String, file: String, _ status: stat) throws {
+  func entry(_ path: EntryPath, _ name: [CChar], in directory: TreeDirectory, _ status: stat) throws {
     try withEntry(path) { entry in
       describe(entry, status)
-      for (name, value) in try ExtendedAttributes.read(file).sorted(by: { $0.key < $1.key }) {
-        value.withUnsafeBytes { archive_entry_xattr_add_entry(entry, name, $0.baseAddress, $0.count) }
+      for (attribute, value) in try directory.attributes(name).sorted(by: { $0.key < $1.key }) {
+        value.withUnsafeBytes { archive_entry_xattr_add_entry(entry, attribute, $0.baseAddress, $0.count) }
       }
       switch status.st_mode & 0o170000 {
       case 0o120000:
-        archive_entry_set_symlink(entry, try SymbolicLink.target(file))
+        archive_entry_set_symlink(entry, try directory.linkTarget(name))
         try succeeded(archive_write_header(archive, entry))
       case 0o100000:
         archive_entry_set_size(entry, Int64(status.st_size))
         try succeeded(archive_write_header(archive, entry))
-        try copy(file, size: Int64(status.st_size))
+        try copy(directory.open(name), directory.text(name), size: Int64(status.st_size))
       default:
         try succeeded(archive_write_header(archive, entry))
       }
@@ -109,8 +109,7 @@ final class TarWriter {
   }
 
   /// Exactly the size that the header says: a file that changes under us is an error, not a broken archive.
-  private func copy(_ file: String, size: Int64) throws {
-    let descriptor = try Files.open(file, O_RDONLY | O_NOFOLLOW)
+  private func copy(_ descriptor: borrowing OwnedFD, _ file: String, size: Int64) throws {
     let raw = descriptor.raw
     var buffer = [UInt8](repeating: 0, count: 1 << 20)
     var left = size
@@ -124,10 +123,10 @@ final class TarWriter {
     }
   }
 
-  private func withEntry(_ path: String, _ body: (OpaquePointer) throws -> Void) throws {
+  private func withEntry(_ path: EntryPath, _ body: (OpaquePointer) throws -> Void) throws {
     guard let entry = archive_entry_new() else { throw ContainerdError(.resourceExhausted, "libarchive: no memory for an entry") }
     defer { archive_entry_free(entry) }
-    archive_entry_set_pathname(entry, path)
+    archive_entry_set_pathname(entry, path.cString)
     try body(entry)
   }
 

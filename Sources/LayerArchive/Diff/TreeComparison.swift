@@ -5,125 +5,84 @@ import SystemKit
 
 /// Walks both trees in step and writes what differs: new and changed entries, and whiteouts for what is gone.
 ///
-/// Two files are the same when type, mode, owner, attributes, size and times are, and where only sub-second times are missing, bytes too.
+/// A directory's entries come in byte order, before what is in its subdirectories. Files with several names come last, group by group: a
+/// group is written whole as soon as one of its names is new or changed, since an applier can only link to what it has.
 final class TreeComparison {
   private struct Inode: Hashable {
     let device: UInt64
     let number: UInt64
+    init(_ status: stat) { (device, number) = (UInt64(status.st_dev), UInt64(status.st_ino)) }
+  }
+
+  /// The names of one file above.
+  private struct Group {
+    var paths: [EntryPath] = []
+    var changed = false
+    /// What the names were below: the same group has one.
+    var before: Set<Inode?> = []
   }
 
   private let trees: DiffTrees
   private let archive: TarWriter
-  /// The first name under which a file with several was written.
-  private var firstNames: [Inode: String] = [:]
+  private var groups: [Inode: Group] = [:]
 
   init(trees: DiffTrees, archive: TarWriter) {
     self.trees = trees
     self.archive = archive
   }
 
-  func run() throws { try compare("") }
-
-  private func upper(_ path: String) -> String { path.isEmpty ? trees.upper : "\(trees.upper)/\(path)" }
-  private func lower(_ path: String) -> String? { trees.lower.map { path.isEmpty ? $0 : "\($0)/\(path)" } }
-
-  /// Compares the contents of one directory, present above.
-  private func compare(_ path: String) throws {
-    let above = try Files.names(in: upper(path)).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-    let below = Set(try lowerNames(path))
-    for name in below.subtracting(above).sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
-      try archive.whiteout(join(path, ".wh.\(name)"))
+  func run() throws {
+    var pending: [(path: EntryPath, wasThere: Bool)] = [(.root, trees.lower != nil)]
+    try compareRoot()
+    while let (path, wasThere) = pending.popLast() {
+      let above = try TreeDirectory(trees.upper, path)
+      let below = wasThere ? try trees.lower.map { try TreeDirectory($0, path) } : nil
+      pending += try compare(path, above, below).reversed()
     }
-    for name in above {
-      let child = join(path, name)
-      let status = try Files.status(upper(child))
-      let before = below.contains(name) ? try lower(child).map(Files.status) : nil
-      let isDirectory = kind(status) == S_IFDIR
-      let wasDirectory = before.map { kind($0) == S_IFDIR } ?? false
-      if try before.map({ try !same(status, $0, child) }) ?? true { try write(child, status) }
-      if isDirectory {
-        if wasDirectory { try compare(child) } else { try writeAll(child) }
+    try writeGroups()
+  }
+
+  private func compareRoot() throws {
+    let above = try TreeDirectory(trees.upper, .root)
+    if let below = try trees.lower.map({ try TreeDirectory($0, .root) }), try above.isSame(EntryPath.root.cString, as: below) { return }
+    try archive.entry(.root, EntryPath.root.cString, in: above, above.status(EntryPath.root.cString))
+  }
+
+  /// Compares the contents of one directory; returns the directories in it.
+  private func compare(_ path: EntryPath, _ above: TreeDirectory, _ below: TreeDirectory?) throws -> [(path: EntryPath, wasThere: Bool)] {
+    var directories: [(path: EntryPath, wasThere: Bool)] = []
+    let names = try above.names()
+    let before = try below.map { Set(try $0.names()) } ?? []
+    for gone in before.subtracting(names).sorted(by: TreeDirectory.order) { try archive.whiteout(path.appending(".wh.".utf8 + TreeDirectory.bytes(gone))) }
+    for name in names {
+      let child = path.appending(TreeDirectory.bytes(name))
+      if child.whiteoutName != nil { throw ContainerdError.failedPrecondition("\(child.text): a layer cannot hold a name that begins with .wh.") }
+      let status = try above.status(name)
+      let old = before.contains(name) ? below : nil
+      let changed = try !(old.map { try above.isSame(name, as: $0) } ?? false)
+      if status.isDirectory {
+        directories.append((child, try old?.status(name).isDirectory ?? false))
+      } else if status.st_nlink > 1 {
+        var group = groups[Inode(status)] ?? Group()
+        group.paths.append(child)
+        group.changed = group.changed || changed
+        group.before.insert(try old.map { Inode(try $0.status(name)) })
+        groups[Inode(status)] = group
+        continue
       }
+      if changed { try archive.entry(child, name, in: above, status) }
     }
+    return directories
   }
 
-  /// Everything below a directory that is new.
-  private func writeAll(_ path: String) throws {
-    for name in try Files.names(in: upper(path)).sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
-      let child = join(path, name)
-      let status = try Files.status(upper(child))
-      try write(child, status)
-      if kind(status) == S_IFDIR { try writeAll(child) }
+  private func writeGroups() throws {
+    let changed = groups.values.filter { $0.changed || $0.before.count > 1 }
+    for group in changed.sorted(by: { $0.paths[0].bytes.lexicographicallyPrecedes($1.paths[0].bytes) }) {
+      let first = group.paths[0]
+      let directory = try TreeDirectory(trees.upper, first.parent)
+      let status = try directory.status(first.name)
+      try archive.entry(first, first.name, in: directory, status)
+      for path in group.paths.dropFirst() { try archive.hardLink(path, to: first, status) }
     }
-  }
-
-  private func write(_ path: String, _ status: stat) throws {
-    if kind(status) == S_IFSOCK { return }  // a socket without its server is nothing; tar has no form for it
-    if status.st_nlink > 1 && kind(status) != S_IFDIR {
-      let inode = Inode(device: UInt64(status.st_dev), number: UInt64(status.st_ino))
-      if let first = firstNames[inode] { return try archive.hardLink(path, to: first, status) }
-      firstNames[inode] = path
-    }
-    try archive.entry(path, file: upper(path), status)
-  }
-
-  private func lowerNames(_ path: String) throws -> [String] {
-    guard let directory = lower(path), Files.exists(directory) else { return [] }
-    return kind(try Files.status(directory)) == S_IFDIR ? try Files.names(in: directory) : []
-  }
-
-  private func same(_ a: stat, _ b: stat, _ path: String) throws -> Bool {
-    if a.st_mode != b.st_mode || a.st_uid != b.st_uid || a.st_gid != b.st_gid || a.st_rdev != b.st_rdev { return false }
-    guard let below = lower(path) else { return false }
-    if try ExtendedAttributes.read(upper(path)) != ExtendedAttributes.read(below) { return false }
-    switch kind(a) {
-    case S_IFDIR: return a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec
-    case S_IFLNK: return try SymbolicLink.target(upper(path)) == SymbolicLink.target(below)
-    case S_IFREG:
-      if a.st_size != b.st_size || a.st_mtim.tv_sec != b.st_mtim.tv_sec { return false }
-      if a.st_mtim.tv_nsec != b.st_mtim.tv_nsec { return false }
-      // Through an overlay an untouched file is the lower one itself.
-      return true
-    default: return true
-    }
-  }
-
-  private func kind(_ status: stat) -> mode_t { status.st_mode & 0o170000 }
-  private func join(_ path: String, _ name: String) -> String { path.isEmpty ? name : "\(path)/\(name)" }
-}
-
-private let S_IFDIR: mode_t = 0o040000
-private let S_IFREG: mode_t = 0o100000
-private let S_IFLNK: mode_t = 0o120000
-private let S_IFSOCK: mode_t = 0o140000
-
-enum SymbolicLink {
-  static func target(_ path: String) throws -> String {
-    var buffer = [CChar](repeating: 0, count: 4097)
-    let count = try check("readlink", path) { readlink(path, &buffer, buffer.count - 1) }
-    return String(decoding: buffer[0..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
-}
-
-enum ExtendedAttributes {
-  /// All attributes but an overlay's own.
-  static func read(_ path: String) throws -> [String: [UInt8]] {
-    let size = llistxattr(path, nil, 0)
-    if size <= 0 {
-      if size < 0 && clinux_errno() != EOPNOTSUPP { throw SystemError.last("llistxattr", path) }
-      return [:]
-    }
-    var names = [CChar](repeating: 0, count: size)
-    let count = try check("llistxattr", path) { llistxattr(path, &names, names.count) }
-    var attributes: [String: [UInt8]] = [:]
-    for name in names[0..<count].split(separator: 0) {
-      let text = String(decoding: name.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      if text.hasPrefix("trusted.overlay.") || text.hasPrefix("user.overlay.") { continue }
-      let length = try check("lgetxattr \(text)", path) { lgetxattr(path, text, nil, 0) }
-      var value = [UInt8](repeating: 0, count: length)
-      if length > 0 { try check("lgetxattr \(text)", path) { lgetxattr(path, text, &value, length) } }
-      attributes[text] = value
-    }
-    return attributes
   }
 }
