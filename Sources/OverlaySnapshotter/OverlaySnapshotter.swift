@@ -73,7 +73,9 @@ public final class OverlaySnapshotter: Snapshotter {
     try await run { snapshotter in
       let entry = try snapshotter.index.get(key)
       let usage = try DiskUsage.measure(snapshotter.upper(entry.id))
+      CrashPoint.pass("snapshot.commit.measured")
       try snapshotter.index.commit(name, key: key, labels: labels, usage: usage)
+      CrashPoint.pass("snapshot.commit.row")
       // The work directory is of no use to a layer that is only read.
       try snapshotter.system("snapshot \(name)") { try Files.removeTree("\(snapshotter.directory(entry.id))/work") }
     }
@@ -82,6 +84,7 @@ public final class OverlaySnapshotter: Snapshotter {
   public func remove(_ key: String) async throws {
     try await run { snapshotter in
       let id = try snapshotter.index.remove(key)
+      CrashPoint.pass("snapshot.remove.row")
       try snapshotter.system("snapshot \(key)") { try snapshotter.discard("\(id)") }
     }
   }
@@ -130,10 +133,12 @@ public final class OverlaySnapshotter: Snapshotter {
       try check("utimensat", fs) { utimensat(AT_FDCWD, fs, &times, 0) }
     }
     try Files.syncDirectory(new)
+    CrashPoint.pass("snapshot.make.built")
     let place = directory(entry.id)
     try Files.removeTree(place)
     try check("rename", place) { rename(new, place) }
     try Files.syncDirectory("\(root)/snapshots")
+    CrashPoint.pass("snapshot.make.placed")
   }
 
   /// Renames first: from then on nobody finds it, however long the removal takes.
@@ -144,20 +149,28 @@ public final class OverlaySnapshotter: Snapshotter {
       if clinux_errno() == ENOENT { return }
       throw SystemError.last("rename", path)
     }
+    CrashPoint.pass("snapshot.remove.renamed")
     try Files.removeTree(doomed)
   }
 
-  /// Removes every directory that has no row.
+  /// Removes every directory that has no row, and the work directories of layers that are only read.
   private func removeLeftovers() throws {
     try system("overlay snapshotter \(root)") {
       // Rows are read after the names, and the index does one thing at a time: whoever was making a directory when the names were read
       // has finished when the rows are, so what has no row then belongs to nobody.
       let names = try Files.names(in: "\(root)/snapshots")
       let known = try index.numbers()
+      let committed = try index.committedNumbers()
       for name in names {
         if let id = Int64(name) {
-          if !known.contains(id) { try discard(name) }
+          if !known.contains(id) {
+            try discard(name)
+          } else if committed.contains(id) {
+            // A commit that was interrupted after its row.
+            try Files.removeTree("\(directory(id))/work")
+          }
         } else if name.hasPrefix("rm-") || name.hasPrefix("new-") {
+          CrashPoint.pass("snapshot.cleanup")
           try Files.removeTree("\(root)/snapshots/\(name)")
         }
       }

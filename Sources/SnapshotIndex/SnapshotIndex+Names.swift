@@ -15,6 +15,8 @@ extension SnapshotIndex {
     return infos
   }
 
+  public func committedNumbers() throws -> Set<Int64> { try committedIDs() }
+
   public func numbers() throws -> Set<Int64> { try allIDs() }
 }
 

@@ -130,6 +130,11 @@ public final class SnapshotIndex: Sendable {
   /// The numbers of every snapshot there is: a directory with another number is left over.
   public func allIDs() throws -> Set<Int64> { try read { Set(try Int64.fetchAll($0, sql: "SELECT id FROM snapshot")) } }
 
+  /// Those of committed snapshots.
+  public func committedIDs() throws -> Set<Int64> {
+    try read { Set(try Int64.fetchAll($0, sql: "SELECT id FROM snapshot WHERE kind = ?", arguments: [SnapshotInfo.Kind.committed.rawValue])) }
+  }
+
   // MARK: transactions
 
   private func nextNumber(_ db: Database) throws -> Int64 {
