@@ -20,6 +20,8 @@ public struct GRPCSocketServer: Sendable {
     config.connection.keepalive.clientBehavior = .init(minPingIntervalWithoutCalls: .zero, allowWithoutCalls: true)
     config.http2.targetWindowSize = 8 << 20
     config.http2.maxFrameSize = 1 << 20
+    // grpc-go opens a stream for each layer at once before it has seen a limit, and swift-nio-http2 ends the connection at the 101st.
+    config.http2.maxConcurrentStreams = 1 << 16
     config.rpc.maxRequestPayloadSize = Self.maximumMessageSize
     let transport = HTTP2ServerTransport.Custom(listenerFactory: UnixListener(path: path, gid: gid, group: group), config: config)
     self.group = group
