@@ -87,7 +87,7 @@ let core: [Target] = [
     linkerSettings: staticExecutable),
 
   module("ConformanceSuites", ["Protocols"], path: "conformance/Suites"),
-  module("TestSupport", ["Protocols", "SystemKit", "CLinux"], path: "Tests/TestSupport"),
+  module("TestSupport", ["ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO"], path: "Tests/TestSupport"),
 
   tests("ArchitectureTests", []),
   tests("ProtocolsTests", ["Protocols", "Hashing", "OCI"]),
@@ -96,9 +96,12 @@ let core: [Target] = [
   tests("LocalContentStoreTests", ["LocalContentStore", "Protocols", "Hashing", "SystemKit", "ConformanceSuites", "TestSupport"]),
   tests(
     "LayerArchiveTests",
-    ["LayerArchive", "LocalContentStore", "InMemoryFakes", "Protocols", "Hashing", "SystemKit", "CLinux", "ConformanceSuites", "TestSupport"]),
+    [
+      "LayerArchive", "LocalContentStore", "OverlaySnapshotter", "InMemoryFakes", "Protocols", "Hashing", "SystemKit", "CLinux", "ConformanceSuites",
+      "TestSupport",
+    ]),
   tests("OverlaySnapshotterTests", ["OverlaySnapshotter", "SnapshotIndex", "Protocols", "SystemKit", "CLinux", "ConformanceSuites", "TestSupport"]),
-  tests("MetadataTests", ["Metadata", "InMemoryFakes", "Protocols", "ConformanceSuites", "TestSupport", grdb]),
+  tests("MetadataTests", ["Metadata", "InMemoryFakes", "Hashing", "Protocols", "ConformanceSuites", "TestSupport", grdb]),
   tests("ImageTests", ["ImagePull", "ImageUnpack", "OCI", "InMemoryFakes", "Protocols", "Hashing", "TestSupport"]),
   tests("ContainerSpecTests", ["ContainerSpec", "OCI", "Protocols"]),
   tests("LinuxRuntimeTests", ["LinuxRuntime", "SystemKit", "CLinux", "CInit", "TestSupport"]),

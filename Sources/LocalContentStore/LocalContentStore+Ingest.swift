@@ -10,23 +10,27 @@ extension LocalContentStore {
     if ref.isEmpty { throw ContainerdError.invalidArgument("ref must not be empty") }
     return try await pool.run {
       if let digest = expected.digest, Files.exists(self.blobPath(digest)) { throw ContainerdError.alreadyExists("content \(digest)") }
-      let now = Timestamp.now()
-      let holder = self.held.withLock { held -> Timestamp? in
-        if let since = held[ref] { return since }
-        held[ref] = now
-        return nil
-      }
-      if let holder { throw ContainerdError.unavailable("ref \(ref) locked since \(holder)") }
+      let hold = try self.hold(ref)
       do {
-        return try LocalContentWriter(store: self, ref: ref, expected: expected)
+        return try LocalContentWriter(store: self, ref: ref, hold: hold, expected: expected)
       } catch {
-        self.release(ref)
+        self.release(ref, hold)
         throw ContainerdError(error, "ingest \(ref)")
       }
     }
   }
 
-  func release(_ ref: String) { held.withLock { _ = $0.removeValue(forKey: ref) } }
+  private func hold(_ ref: String) throws -> Hold {
+    let new = Hold(id: lastHold.add(1, ordering: .relaxed).newValue, since: .now())
+    return try held.withLock { held in
+      if let other = held[ref] { throw ContainerdError.unavailable("ref \(ref) locked since \(other.since)") }
+      held[ref] = new
+      return new
+    }
+  }
+
+  /// Only for its holder: after an abort the ref may be another writer's.
+  func release(_ ref: String, _ hold: Hold) { held.withLock { if $0[ref] == hold { $0[ref] = nil } } }
 
   public func status(ref: String) async throws -> IngestStatus {
     try await pool.run {
@@ -44,22 +48,32 @@ extension LocalContentStore {
   }
 
   public func abort(ref: String) async throws {
-    let path = ingestPath(ref)
     try await pool.run {
-      // Renamed first: whoever still writes into it cannot bring the ingest back.
-      let doomed = "\(path).aborted.\(Timestamp.now().nanoseconds)"
-      if rename(path, doomed) != 0 {
-        if clinux_errno() == ENOENT { throw ContainerdError.notFound("ingest ref \(ref)") }
-        throw ContainerdError(SystemError.last("rename", path), "ingest \(ref)")
+      let doomed = try self.held.withLock { held in
+        let doomed = try self.doom(ref)
+        held[ref] = nil
+        return doomed
       }
-      self.release(ref)
+      guard let doomed else { throw ContainerdError.notFound("ingest ref \(ref)") }
       do { try Files.removeTree(doomed) } catch { throw ContainerdError(error, "ingest \(ref)") }
     }
   }
 
+  static let doomedMark = ".aborted."
+
+  /// Under the lock: takes an ingest's directory away from its ref, so that whoever still writes into it cannot bring the ingest back. Gives
+  /// what to remove, nil if there is none. What a crash leaves of it is removed when the store is opened.
+  func doom(_ ref: String) throws -> String? {
+    let path = ingestPath(ref)
+    let doomed = "\(path)\(Self.doomedMark)\(getpid()).\(lastHold.add(1, ordering: .relaxed).newValue)"
+    if rename(path, doomed) == 0 { return doomed }
+    if clinux_errno() == ENOENT { return nil }
+    throw ContainerdError(SystemError.last("rename", path), "ingest \(ref)")
+  }
+
   /// nil for a directory in which a crash left no ref yet.
   func readStatus(_ directory: String) throws -> IngestStatus? {
-    if directory.contains(".aborted.") { return nil }
+    if directory.contains(Self.doomedMark) { return nil }
     var status = stat()
     guard stat("\(directory)/data", &status) == 0 else { return nil }
     guard let ref = text("\(directory)/ref") else { return nil }

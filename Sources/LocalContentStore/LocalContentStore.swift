@@ -16,7 +16,16 @@ import SystemKit
 public final class LocalContentStore: ContentStore {
   let root: String
   let pool: BlockingPool
-  let held = Mutex<[String: Timestamp]>([:])
+  /// Which writer holds a ref. Whatever changes names (opening, publishing, labelling, deleting, aborting) happens under this lock, one at a time;
+  /// bytes are written and flushed outside it.
+  let held = Mutex<[String: Hold]>([:])
+
+  let lastHold = Atomic<UInt64>(0)
+
+  struct Hold: Equatable, Sendable {
+    let id: UInt64
+    let since: Timestamp
+  }
 
   /// Opens the store, making its directories. Throws what the file system says.
   public init(root: String) throws {
@@ -26,6 +35,7 @@ public final class LocalContentStore: ContentStore {
       for directory in ["blobs/sha256", "blobs/sha384", "blobs/sha512", "ingest", "labels/sha256", "labels/sha384", "labels/sha512"] {
         try Files.makeDirectories("\(root)/\(directory)", mode: 0o700)
       }
+      for name in try Files.names(in: "\(root)/ingest") where name.contains(Self.doomedMark) { try Files.removeTree("\(root)/ingest/\(name)") }
     } catch { throw ContainerdError(error, "content store \(root)") }
   }
 
@@ -49,11 +59,13 @@ public final class LocalContentStore: ContentStore {
   public func update(_ info: ContentInfo, fields: FieldMask) async throws -> ContentInfo {
     try fields.validate(object: "content \(info.digest)")
     return try await pool.run {
-      var stored = try self.readInfo(info.digest)
-      stored.labels = fields.updatedLabels(of: stored.labels, from: info.labels)
-      try stored.labels.validateLabels()
-      try self.writeLabels(stored.labels, of: info.digest)
-      return try self.readInfo(info.digest)
+      try self.held.withLock { _ in
+        var stored = try self.readInfo(info.digest)
+        stored.labels = fields.updatedLabels(of: stored.labels, from: info.labels)
+        try stored.labels.validateLabels()
+        try self.writeLabels(stored.labels, of: info.digest)
+        return try self.readInfo(info.digest)
+      }
     }
   }
 
@@ -66,11 +78,13 @@ public final class LocalContentStore: ContentStore {
     let path = blobPath(digest)
     let labels = labelsPath(digest)
     try await pool.run {
-      if unlink(path) != 0 {
-        if clinux_errno() == ENOENT { throw ContainerdError.notFound("content \(digest)") }
-        throw ContainerdError(SystemError.last("unlink", path), "content \(digest)")
+      try self.held.withLock { _ in
+        if unlink(path) != 0 {
+          if clinux_errno() == ENOENT { throw ContainerdError.notFound("content \(digest)") }
+          throw ContainerdError(SystemError.last("unlink", path), "content \(digest)")
+        }
+        unlink(labels)
       }
-      unlink(labels)
       do { try Files.syncDirectory(Files.parent(of: path)) } catch { throw ContainerdError(error, "content \(digest)") }
     }
   }

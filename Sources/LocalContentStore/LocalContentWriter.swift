@@ -18,13 +18,14 @@ final class LocalContentWriter: ContentWriter {
   private let store: LocalContentStore
   private let ref: String
   private let directory: String
+  private let hold: LocalContentStore.Hold
   private let expected: IngestExpectation
   private let startedAt: Timestamp
   private let data: OwnedFD
   private let state: Mutex<State>
   private let total: Int64
 
-  init(store: LocalContentStore, ref: String, expected: IngestExpectation) throws {
+  init(store: LocalContentStore, ref: String, hold: LocalContentStore.Hold, expected: IngestExpectation) throws {
     let directory = store.ingestPath(ref)
     var startedAt = Timestamp.now()
     var updatedAt = startedAt
@@ -42,10 +43,11 @@ final class LocalContentWriter: ContentWriter {
       try Files.writeAtomically(Array(ref.utf8), to: "\(directory)/ref")
     }
     let data = try Files.open("\(directory)/data", O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
-    var hasher = Hasher()
+    var hasher = Hasher(expected.digest?.algorithm ?? .sha256)
     let offset = try Self.hashExisting(data, &hasher, path: "\(directory)/data")
     self.store = store
     self.ref = ref
+    self.hold = hold
     self.directory = directory
     self.expected = expected
     self.startedAt = startedAt
@@ -67,8 +69,10 @@ final class LocalContentWriter: ContentWriter {
   }
 
   func status() async throws -> IngestStatus {
-    let (offset, updatedAt, open) = state.withLock { ($0.offset, $0.updatedAt, $0.open) }
-    if !open { throw closed }
+    let (offset, updatedAt) = try state.withLock { state throws in
+      try checkOpen(state.open)
+      return (state.offset, state.updatedAt)
+    }
     return IngestStatus(ref: ref, offset: offset, total: total, expected: expected.digest, startedAt: startedAt, updatedAt: updatedAt)
   }
 
@@ -105,7 +109,7 @@ final class LocalContentWriter: ContentWriter {
         if offset < 0 || offset > state.offset { throw ContainerdError.outOfRange("ingest \(self.ref): truncate to \(offset) of \(state.offset) bytes") }
         do {
           try check("ftruncate", "\(self.directory)/data") { ftruncate(self.data.raw, off_t(offset)) }
-          var hasher = Hasher()
+          var hasher = Hasher(state.hasher.algorithm)
           state.offset = try Self.hashExisting(self.data, &hasher, path: "\(self.directory)/data")
           state.hasher = hasher
           state.updatedAt = try self.touch()
@@ -122,14 +126,19 @@ final class LocalContentWriter: ContentWriter {
     return now
   }
 
-  func digest() async throws -> Digest { state.withLock { $0.hasher.digest() } }
+  func digest() async throws -> Digest {
+    try state.withLock { state throws in
+      try checkOpen(state.open)
+      return state.hasher.digest()
+    }
+  }
 
   func commit(_ wanted: IngestExpectation, labels: Labels) async throws -> Digest {
     try labels.validateLabels()
     return try await store.pool.run {
       let (digest, size) = try self.state.withLock { state throws in
         try self.checkOpen(state.open)
-        return (state.hasher.digest(), state.offset)
+        return (try self.digest(of: state, for: wanted), state.offset)
       }
       // Whatever comes out of it, this writer is done; a mismatch keeps the bytes for whoever wants to look.
       defer { self.finish() }
@@ -140,22 +149,47 @@ final class LocalContentWriter: ContentWriter {
       if let expected = target.digest, expected != digest {
         throw ContainerdError.failedPrecondition("ingest \(self.ref): unexpected commit digest \(digest), expected \(expected)")
       }
-      let blob = self.store.blobPath(digest)
-      if Files.exists(blob) {
-        try self.drop()
-        throw ContainerdError.alreadyExists("content \(digest)")
-      }
+      try self.flush()
+      let (existed, doomed) = try self.publish(digest, labels)
       do {
-        let path = "\(self.directory)/data"
-        try check("fchmod", path) { fchmod(self.data.raw, 0o444) }
-        try check("fsync", path) { fsync(self.data.raw) }
-        if !labels.isEmpty { try self.store.writeLabels(labels, of: digest) }
-        try check("rename", blob) { rename(path, blob) }
-        try Files.syncDirectory(Files.parent(of: blob))
+        if !existed { try Files.syncDirectory(Files.parent(of: self.store.blobPath(digest))) }
+        if let doomed { try Files.removeTree(doomed) }
       } catch { throw ContainerdError(error, "ingest \(self.ref): commit \(digest)") }
-      try self.drop()
+      if existed { throw ContainerdError.alreadyExists("content \(digest)") }
       return digest
     }
+  }
+
+  private func flush() throws {
+    let path = "\(directory)/data"
+    do {
+      try check("fchmod", path) { fchmod(data.raw, 0o444) }
+      try check("fsync", path) { fsync(data.raw) }
+    } catch { throw ContainerdError(error, "ingest \(ref)") }
+  }
+
+  /// Gives the bytes their name, unless the blob is there, and takes the ingest away from its ref: one writer at a time, and only the ref's holder.
+  private func publish(_ digest: Digest, _ labels: Labels) throws -> (existed: Bool, doomed: String?) {
+    try store.held.withLock { held in
+      guard held[ref] == hold else { throw aborted }
+      let blob = store.blobPath(digest)
+      let existed = Files.exists(blob)
+      do {
+        if !existed {
+          if !labels.isEmpty { try store.writeLabels(labels, of: digest) }
+          try check("rename", blob) { rename("\(directory)/data", blob) }
+        }
+        return (existed, try store.doom(ref))
+      } catch { throw ContainerdError(error, "ingest \(ref): commit \(digest)") }
+    }
+  }
+
+  /// In the algorithm that is expected; only an expectation that comes with the commit can make it necessary to read the bytes again.
+  private func digest(of state: borrowing State, for wanted: IngestExpectation) throws -> Digest {
+    guard let algorithm = wanted.digest?.algorithm, algorithm != state.hasher.algorithm else { return state.hasher.digest() }
+    var hasher = Hasher(algorithm)
+    do { _ = try Self.hashExisting(data, &hasher, path: "\(directory)/data") } catch { throw ContainerdError(error, "ingest \(ref)") }
+    return hasher.digest()
   }
 
   func close() async { finish() }
@@ -165,18 +199,15 @@ final class LocalContentWriter: ContentWriter {
       defer { state.open = false }
       return state.open
     }
-    if wasOpen { store.release(ref) }
-  }
-
-  private func drop() throws {
-    do { try Files.removeTree(directory) } catch { throw ContainerdError(error, "ingest \(ref)") }
+    if wasOpen { store.release(ref, hold) }
   }
 
   /// Throws once the writer is closed, or when somebody aborted the ingest under it.
   private func checkOpen(_ open: Bool) throws {
     if !open { throw closed }
-    if !Files.exists("\(directory)/ref") { throw ContainerdError.notFound("ingest ref \(ref) (aborted)") }
+    if store.held.withLock({ $0[ref] }) != hold { throw aborted }
   }
 
   private var closed: ContainerdError { .failedPrecondition("ingest \(ref): the writer is closed") }
+  private var aborted: ContainerdError { .notFound("ingest ref \(ref) (aborted)") }
 }

@@ -111,7 +111,9 @@ final class NamespacedContentWriter: ContentWriter {
     let target = wanted.or(expected)
     return try await owner.store.contentGate.passing {
       let size = try await backend.status().offset
-      let digest = try await backend.digest()
+      // An expected digest names the algorithm too; the backend's commit checks it.
+      let digest: Digest
+      if let wanted = target.digest { digest = wanted } else { digest = try await backend.digest() }
       // The lease may be gone by now; learn it before the bytes are moved.
       try await owner.store.read { [scope = owner.scope] in try $0.requireLease(scope) }
       do {

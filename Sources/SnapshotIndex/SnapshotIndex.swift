@@ -94,7 +94,7 @@ public final class SnapshotIndex: Sendable {
     try write { db in
       let entry = try Rows.entry(db, key)
       if entry.info.kind != .active { throw ContainerdError.failedPrecondition("snapshot \(key) is not active") }
-      if name != key, try Rows.exists(db, name) { throw ContainerdError.alreadyExists("snapshot \(name)") }
+      if try Rows.exists(db, name) { throw ContainerdError.alreadyExists("snapshot \(name)") }
       let now = now().description
       try db.execute(
         sql: "UPDATE snapshot SET key = ?, kind = ?, labels = ?, created = ?, updated = ?, inodes = ?, size = ? WHERE id = ?",

@@ -116,7 +116,7 @@ public enum Files {
     let directory: OwnedFD
     do throws(SystemError) {
       directory = try open(parent(of: path), O_RDONLY | O_DIRECTORY)
-    } catch where error.errno == ENOENT { return }
+    } catch let error where error.errno == ENOENT { return }
     let raw = directory.raw
     if unlinkat(raw, name, 0) == 0 || clinux_errno() == ENOENT { return }
     guard clinux_errno() == EISDIR else { throw SystemError.last("unlink", path) }
@@ -131,6 +131,6 @@ public enum Files {
       } left: { entry throws(SystemError) in
         if unlinkat(entry.directory, entry.name, AT_REMOVEDIR) != 0 && clinux_errno() != ENOENT { throw SystemError.last("rmdir", entry.path) }
       }
-    } catch where error.errno == EXDEV { throw SystemError(errno: EBUSY, operation: "remove", object: path) }
+    } catch let error where error.errno == EXDEV { throw SystemError(errno: EBUSY, operation: "remove", object: path) }
   }
 }

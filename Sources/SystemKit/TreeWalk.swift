@@ -57,10 +57,10 @@ public struct TreeWalk {
         let child: OwnedFD
         do throws(SystemError) {
           child = try open(next, at: current.raw, path: walk.place)
-        } catch where error.errno == EXDEV {
+        } catch let error where error.errno == EXDEV {
           try walk.withEntry(next, in: current.raw, mounted)
           continue
-        } catch where Entry.isRace(error) { continue }
+        } catch let error where Entry.isRace(error) { continue }
         let status = try Self.status(of: child, path: walk.place)
         current = child
         try walk.enter(current, next, status, visit)

@@ -18,7 +18,7 @@ struct DurabilityTests {
     let fixture = try Fixture()
     let digest = try await fixture.blob("one", labels: ["k": "v"])
     let image = try await fixture.image("i", digest)
-    let container = try await fixture.store.containers(in: fixture.scope()).create(ContainerTests.container("c"))
+    let container = try await fixture.store.containers(in: fixture.scope()).create(Fixture.container("c"))
     try await fixture.layer("base")
     let store = try fixture.reopened()
     #expect(try await store.images(in: fixture.scope()).get("i") == image)

@@ -1,6 +1,7 @@
 import Metadata
 import Protocols
 import Synchronization
+import TestSupport
 import Testing
 
 struct GarbageTests {
@@ -35,7 +36,7 @@ struct GarbageTests {
     try await fixture.layer("by-lease", lease: "l")
     try await fixture.layer("by-container")
     _ = try await fixture.snapshots().prepare("c", parent: "by-container", labels: [:])
-    _ = try await fixture.store.containers(in: fixture.scope()).create(ContainerTests.container("c"))
+    _ = try await fixture.store.containers(in: fixture.scope()).create(Fixture.container("c"))
     try await fixture.layer("by-nothing")
     try await fixture.store.collectGarbage()
     #expect(try await fixture.digests() == [byImage, byLease, byLabel])

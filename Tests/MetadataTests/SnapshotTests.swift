@@ -1,6 +1,7 @@
 import Metadata
 import Protocols
 import Synchronization
+import TestSupport
 import Testing
 
 struct SnapshotTests {

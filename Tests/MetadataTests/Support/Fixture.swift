@@ -67,6 +67,12 @@ final class Fixture: Sendable {
       ImageRecord(name: name, labels: labels, target: Descriptor(mediaType: "application/vnd.oci.image.manifest.v1+json", digest: target, size: 5)))
   }
 
+  static func container(_ id: String) -> ContainerRecord {
+    ContainerRecord(
+      id: id, image: "img", runtime: "io.containerd.ref.v2",
+      spec: TypedValue(typeURL: "types.containerd.io/opencontainers/runtime-spec/1/Spec", value: Array("{}".utf8)), snapshotter: "overlayfs", snapshotKey: id)
+  }
+
   func lease(_ id: String, labels: Labels = [:], in namespace: String = "default") async throws {
     _ = try await store.leases(in: scope(in: namespace)).create(LeaseRecord(id: id, labels: labels))
   }
@@ -74,12 +80,6 @@ final class Fixture: Sendable {
   func held(by lease: String, in namespace: String = "default") async throws -> [String] {
     try await store.leases(in: scope(in: namespace)).resources(of: lease).map { "\($0.type) \($0.id)" }
   }
-}
-
-final class TestClock: Sendable {
-  private let time = Mutex(Timestamp(seconds: 1_700_000_000))
-  var now: @Sendable () -> Timestamp { { self.time.withLock { $0 } } }
-  func advance(_ seconds: Int64) { time.withLock { $0 = $0.advanced(bySeconds: seconds) } }
 }
 
 final class EventRecorder: EventPublisher {

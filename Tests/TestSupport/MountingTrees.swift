@@ -1,0 +1,66 @@
+import BlockingIO
+import CLinux
+import ConformanceSuites
+import Protocols
+import SystemKit
+
+/// Performs mounts on a thread of its own, in a mount namespace of its own: nobody else sees them, and they are gone with the thread. Needs root.
+public struct MountingTrees: TreeAccess {
+  private let mountPoint: String
+
+  /// - Parameter mountPoint: an empty directory, made if it is not there; any number of calls may share it.
+  public init(mountPoint: String) { self.mountPoint = mountPoint }
+
+  public func enter(_ mounts: [Mount], _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
+    let target = mountPoint
+    try await DedicatedThread.run {
+      try Files.makeDirectories(target)
+      try check("unshare", "mount namespace") { unshare(CLONE_FS | CLONE_NEWNS) }
+      try check("mount", "/ as private") { mount("none", "/", nil, UInt(MS_REC | MS_PRIVATE), nil) }
+      for mount in mounts {
+        let place = mount.target.isEmpty ? target : "\(target)/\(mount.target)"
+        try Mounts.mount(type: mount.type, source: mount.source, target: place, options: mount.options)
+      }
+      try body(PlainTree(root: target))
+    }
+  }
+}
+
+/// A directory as a `Tree`.
+public struct PlainTree: Tree {
+  private let root: String
+  public init(root: String) { self.root = root }
+
+  private func path(_ relative: String) -> String { relative.isEmpty ? root : "\(root)/\(relative)" }
+
+  public func write(_ relative: String, _ bytes: [UInt8]) throws {
+    let path = path(relative)
+    let file = try Files.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
+    try bytes.withUnsafeBytes { try Files.writeAll($0, to: file, path: path) }
+    let raw = file.raw
+    // Allocation may wait for the write-back: what is measured next must be on disk.
+    try check("fsync", path) { fsync(raw) }
+  }
+
+  public func read(_ relative: String) throws -> [UInt8]? {
+    do { return try Files.read(path(relative)) } catch let error where error.errno == ENOENT { return nil }
+  }
+
+  public func makeDirectory(_ relative: String) throws { try check("mkdir", relative) { mkdir(path(relative), 0o755) } }
+  public func remove(_ relative: String) throws { try Files.removeTree(path(relative)) }
+  public func link(_ existing: String, _ new: String) throws { try check("link", new) { CLinux.link(path(existing), path(new)) } }
+  public func symlink(_ target: String, _ new: String) throws { try check("symlink", new) { CLinux.symlink(target, path(new)) } }
+  public func rename(_ old: String, _ new: String) throws { try check("rename", new) { CLinux.rename(path(old), path(new)) } }
+
+  public func setMode(_ relative: String, _ mode: UInt32, owner: UInt32, group: UInt32) throws {
+    try check("chown", relative) { chown(path(relative), owner, group) }
+    try check("chmod", relative) { chmod(path(relative), mode) }
+  }
+
+  public func mode(_ relative: String) throws -> (mode: UInt32, owner: UInt32, group: UInt32) {
+    let status = try Files.status(path(relative))
+    return (status.st_mode & 0o7777, status.st_uid, status.st_gid)
+  }
+
+  public func names(_ relative: String) throws -> [String] { try Files.names(in: path(relative)).sorted() }
+}

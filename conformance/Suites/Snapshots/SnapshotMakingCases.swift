@@ -1,0 +1,207 @@
+import Protocols
+
+extension SnapshotterSuite {
+  static let making: [ContractCase<SnapshotSubject>] = [
+    ContractCase("snapshots.prepare.active", "prepare makes an active snapshot with mounts", "Snapshotter.prepare; SNAP-02, SNAP-10") { subject in
+      let before = Timestamp.now().advanced(bySeconds: -2)
+      let mounts = try await subject.prepare("a", labels: ["k": "v"])
+      try checkMounts(mounts, writable: true)
+      let info = try await subject.snapshotter.stat("a")
+      try expectEqual(info.kind, .active, "kind")
+      try expectEqual(info.name, "a", "name")
+      try expectEqual(info.parent, nil, "parent")
+      try expectEqual(info.labels, ["k": "v"], "labels")
+      try expect(
+        info.createdAt >= before && info.createdAt <= Timestamp.now().advanced(bySeconds: 2) && info.updatedAt >= info.createdAt,
+        "created \(info.createdAt), updated \(info.updatedAt): not the time of the call")
+    },
+    ContractCase("snapshots.view.view", "view makes a view, whose mounts are read-only", "Snapshotter.view; SNAP-11") { subject in
+      try await subject.layer("base")
+      try checkMounts(try await subject.view("v", "base"), writable: false)
+      let info = try await subject.snapshotter.stat("v")
+      try expectEqual(info.kind, .view, "kind")
+      try expectEqual(info.parent, "base", "parent")
+      try checkMounts(try await subject.view("empty"), writable: false)
+      try await subject.layer("second", on: "base")
+      try checkMounts(try await subject.view("w", "second"), writable: false)
+    },
+    ContractCase("snapshots.prepare.empty-key", "an empty key is refused", "Snapshotter.prepare") { subject in
+      try await expectError(.invalidArgument, from: "prepare with an empty key") { try await subject.prepare("") }
+      try await expectError(.invalidArgument, from: "view with an empty key") { try await subject.view("") }
+      try expectEqual(try await subject.names(), [], "keys listed")
+    },
+    ContractCase("snapshots.prepare.empty-parent", "an empty parent is none", "Snapshotter.prepare; SNAP-01") { subject in
+      try await subject.prepare("a", "")
+      try expectEqual(try await subject.snapshotter.stat("a").parent, nil, "parent")
+    },
+    ContractCase("snapshots.prepare.existing-key", "a key can be taken once, by whatever kind", "Snapshotter, one key space; SNAP-05, SNAP-09") { subject in
+      try await subject.layer("base")
+      let mounts = try await subject.prepare("active", "base", labels: ["k": "first"])
+      try await subject.view("view", "base")
+      for key in ["active", "view", "base"] {
+        try await expectError(.alreadyExists, from: "prepare of the taken key \(key)") { try await subject.prepare(key, "base", labels: ["k": "second"]) }
+        try await expectError(.alreadyExists, from: "view of the taken key \(key)") { try await subject.view(key, "base") }
+      }
+      try expectEqual(try await subject.snapshotter.mounts("active"), mounts, "mounts of the first")
+      try expectEqual(try await subject.snapshotter.stat("active").labels, ["k": "first"], "labels of the first")
+      try expectEqual(try await subject.names(), ["active", "base", "view"], "keys listed")
+    },
+    ContractCase("snapshots.prepare.missing-parent", "a parent must exist; nothing is left of the attempt", "Snapshotter.prepare; SNAP-10") { subject in
+      try await expectError(.notFound, from: "prepare on a missing parent") { try await subject.prepare("a", "none") }
+      try await expectError(.notFound, from: "view of a missing parent") { try await subject.view("a", "none") }
+      try await subject.expectAbsent("a")
+      try await subject.prepare("a")
+    },
+    ContractCase(
+      "snapshots.prepare.uncommitted-parent", "only a committed snapshot can be a parent", "Snapshotter law 1; SNAP-03, SNAP-10"
+    ) { subject in
+      try await subject.layer("base")
+      try await subject.prepare("active", "base")
+      try await subject.view("view", "base")
+      for parent in ["active", "view"] {
+        try await expectError(.failedPrecondition, from: "prepare on \(parent)") { try await subject.prepare("a", parent) }
+        try await expectError(.failedPrecondition, from: "view of \(parent)") { try await subject.view("a", parent) }
+      }
+      try await subject.expectAbsent("a")
+    },
+    ContractCase("snapshots.prepare.label-limit", "a label longer than 4096 bytes is refused, and nothing is made", "Labels; SNAP-18") { subject in
+      let fits = String(repeating: "v", count: 4095)
+      try await subject.prepare("fits", labels: ["k": fits])
+      try expectEqual(try await subject.snapshotter.stat("fits").labels, ["k": fits], "labels")
+      try await expectError(.invalidArgument, from: "prepare with a label of 4097 bytes") { try await subject.prepare("a", labels: ["k": fits + "v"]) }
+      try await expectError(.invalidArgument, from: "view with a label of 4097 bytes") { try await subject.view("a", labels: ["k": fits + "v"]) }
+      try await expectError(.invalidArgument, from: "commit with a label of 4097 bytes") { try await subject.commit("c", "fits", labels: ["k": fits + "v"]) }
+      try expectEqual(try await subject.names(), ["fits"], "keys listed")
+      try expectEqual(try await subject.snapshotter.stat("fits").kind, .active, "kind after the refused commit")
+    },
+  ]
+
+  static let committing: [ContractCase<SnapshotSubject>] = [
+    ContractCase("snapshots.commit.renames", "commit makes the name and the key is gone, free for another use", "Snapshotter law 1; SNAP-02, SNAP-12") {
+      subject in
+      try await subject.layer("base")
+      try await subject.prepare("a", "base", labels: ["of": "active"])
+      let before = Timestamp.now().advanced(bySeconds: -2)
+      try await subject.commit("c", "a", labels: ["of": "committed"])
+      try await subject.expectAbsent("a")
+      let info = try await subject.snapshotter.stat("c")
+      try expectEqual(info.kind, .committed, "kind")
+      try expectEqual(info.parent, "base", "parent")
+      try expectEqual(info.labels, ["of": "committed"], "labels")
+      try expect(info.createdAt >= before, "created \(info.createdAt): before the commit")
+      try await subject.prepare("a", "c")
+      try expectEqual(try await subject.snapshotter.stat("a").parent, "c", "parent of the key's next use")
+    },
+    ContractCase("snapshots.commit.labels", "labels of the active snapshot are not the committed one's", "Snapshotter.commit; SNAP-12") { subject in
+      try await subject.prepare("a", labels: ["of": "active"])
+      try await subject.commit("c", "a")
+      try expectEqual(try await subject.snapshotter.stat("c").labels, [:], "labels")
+    },
+    ContractCase("snapshots.commit.missing-key", "a key that is not there cannot be committed", "Snapshotter.commit") { subject in
+      try await expectError(.notFound, from: "commit of a missing key") { try await subject.commit("c", "none") }
+      try await subject.expectAbsent("c")
+    },
+    ContractCase("snapshots.commit.not-active", "only an active snapshot can be committed", "Snapshotter.commit; SNAP-11") { subject in
+      try await subject.layer("base")
+      let mounts = try await subject.view("view", "base")
+      for key in ["view", "base"] { try await expectError(.failedPrecondition, from: "commit of \(key)") { try await subject.commit("c", key) } }
+      try await subject.expectAbsent("c")
+      try expectEqual(try await subject.snapshotter.mounts("view"), mounts, "mounts of the view")
+      try expectEqual(try await subject.snapshotter.stat("base").kind, .committed, "kind of the base")
+    },
+    ContractCase(
+      "snapshots.commit.existing-name", "a name can be taken once; the active snapshot survives the attempt", "Snapshotter.commit; SNAP-05"
+    ) { subject in
+      try await subject.layer("taken")
+      try await subject.prepare("other")
+      let mounts = try await subject.prepare("a")
+      for name in ["taken", "other", "a"] {
+        try await expectError(.alreadyExists, from: "commit to the taken name \(name)") { try await subject.commit(name, "a") }
+      }
+      try expectEqual(try await subject.snapshotter.mounts("a"), mounts, "mounts of the active snapshot")
+      try await subject.commit("free", "a")
+      try expectEqual(try await subject.names(), ["free", "other", "taken"], "keys listed")
+    },
+    ContractCase("snapshots.commit.empty-name", "an empty name is refused", "Snapshotter.commit") { subject in
+      try await subject.prepare("a")
+      try await expectError(.invalidArgument, from: "commit to an empty name") { try await subject.commit("", "a") }
+      try expectEqual(try await subject.snapshotter.stat("a").kind, .active, "kind")
+    },
+  ]
+
+  static let removing: [ContractCase<SnapshotSubject>] = [
+    ContractCase("snapshots.remove.each-kind", "every kind can be removed, once", "Snapshotter.remove; SNAP-04, SNAP-13") { subject in
+      try await subject.layer("base")
+      try await subject.prepare("active", "base")
+      try await subject.view("view", "base")
+      for key in ["active", "view", "base"] {
+        try await subject.snapshotter.remove(key)
+        try await subject.expectAbsent(key)
+      }
+      try expectEqual(try await subject.names(), [], "keys listed")
+    },
+    ContractCase("snapshots.remove.children", "a parent stays while it has children of any kind", "Snapshotter law 2; SNAP-13") { subject in
+      try await subject.layer("base")
+      try await subject.layer("child", on: "base")
+      try await subject.prepare("active", "base")
+      try await subject.view("view", "base")
+      for child in ["child", "active", "view"] {
+        for _ in 0..<2 {
+          try await expectError(.failedPrecondition, from: "remove of a parent of \(child)") { try await subject.snapshotter.remove("base") }
+        }
+        try expectEqual(try await subject.snapshotter.stat("base").kind, .committed, "kind of the parent")
+        try await subject.snapshotter.remove(child)
+      }
+      try await subject.snapshotter.remove("base")
+    },
+    ContractCase("snapshots.remove.and-again", "a removed key can be made again, as often as one likes", "Snapshotter.remove; SNAP-17") { subject in
+      try await subject.layer("base")
+      for number in 0..<20 {
+        try await subject.prepare("a", number.isMultiple(of: 2) ? "base" : nil, labels: ["n": "\(number)"])
+        try expectEqual(try await subject.snapshotter.stat("a").labels, ["n": "\(number)"], "labels in round \(number)")
+        try await subject.snapshotter.remove("a")
+      }
+      try await subject.expectAbsent("a")
+    },
+    ContractCase("snapshots.cleanup.harmless", "cleanup removes nothing that is listed, and may be asked at any time", "Snapshotter law 4; SNAP-17") {
+      subject in
+      try await subject.snapshotter.cleanup()
+      try await subject.layer("base")
+      let mounts = try await subject.prepare("a", "base")
+      try await subject.snapshotter.cleanup()
+      try await subject.snapshotter.cleanup()
+      try expectEqual(try await subject.names(), ["a", "base"], "keys listed")
+      try expectEqual(try await subject.snapshotter.mounts("a"), mounts, "mounts")
+    },
+    ContractCase("snapshots.close.ends", "after close every call fails cleanly; closing again is fine", "Snapshotter.close; SNAP-15", needs: [.closing]) {
+      subject in
+      try await subject.prepare("a")
+      try await subject.snapshotter.close()
+      let snapshotter = subject.snapshotter
+      try await expectError(.failedPrecondition, from: "prepare after close") { try await subject.prepare("b") }
+      try await expectError(.failedPrecondition, from: "stat after close") { _ = try await snapshotter.stat("a") }
+      try await expectError(.failedPrecondition, from: "mounts after close") { _ = try await snapshotter.mounts("a") }
+      try await expectError(.failedPrecondition, from: "remove after close") { try await snapshotter.remove("a") }
+      try await expectError(.failedPrecondition, from: "walk after close") { try await snapshotter.walk(.all) { _ in } }
+      try await expectError(.failedPrecondition, from: "cleanup after close") { try await snapshotter.cleanup() }
+      try await snapshotter.close()
+    },
+  ]
+
+  /// What holds for mounts of any snapshotter.
+  static func checkMounts(_ mounts: [Mount], writable: Bool) throws {
+    try expect(!mounts.isEmpty, "no mounts")
+    for mount in mounts {
+      try expect(!mount.type.isEmpty && !mount.source.isEmpty, "a mount without type or source: \(mount)")
+      try expect(!mount.options.contains(""), "an empty option: \(mount)")
+      try expectEqual(mount.options.count, Set(mount.options).count, "options, each once, of \(mount)")
+    }
+    guard let root = mounts.last else { return }
+    if writable {
+      try expect(!root.isReadOnly, "mounts of an active snapshot are read-only: \(mounts)")
+    } else {
+      try expect(
+        root.isReadOnly || (root.type == "overlay" && !root.options.contains { $0.hasPrefix("upperdir=") }), "mounts of a view can be written: \(mounts)")
+    }
+  }
+}

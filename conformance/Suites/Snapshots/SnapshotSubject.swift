@@ -1,0 +1,87 @@
+import Protocols
+
+/// An empty snapshotter, and where there are real trees, a way into them.
+public struct SnapshotSubject: Sendable {
+  public var snapshotter: any Snapshotter
+  /// Performs the mounts, lets the body work in the tree, and undoes the mounts. nil where there are no files.
+  public var trees: (any TreeAccess)?
+  /// Whatever must live as long as the snapshotter.
+  public var keep: (any Sendable)?
+
+  public init(snapshotter: any Snapshotter, trees: (any TreeAccess)? = nil, keep: (any Sendable)? = nil) {
+    self.snapshotter = snapshotter
+    self.trees = trees
+    self.keep = keep
+  }
+
+  @discardableResult
+  func prepare(_ key: String, _ parent: String? = nil, labels: Labels = [:]) async throws -> [Mount] {
+    try await snapshotter.prepare(key, parent: parent, labels: labels)
+  }
+
+  @discardableResult
+  func view(_ key: String, _ parent: String? = nil, labels: Labels = [:]) async throws -> [Mount] {
+    try await snapshotter.view(key, parent: parent, labels: labels)
+  }
+
+  func commit(_ name: String, _ key: String, labels: Labels = [:]) async throws { try await snapshotter.commit(name, key: key, labels: labels) }
+
+  /// A committed snapshot, made through an active one.
+  func layer(_ name: String, on parent: String? = nil, labels: Labels = [:]) async throws {
+    try await prepare("making \(name)", parent)
+    try await commit(name, "making \(name)", labels: labels)
+  }
+
+  /// A committed snapshot that the body has written into.
+  func layer(_ name: String, on parent: String? = nil, _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
+    try await enter(try await prepare("making \(name)", parent), body)
+    try await commit(name, "making \(name)")
+  }
+
+  func enter(_ mounts: [Mount], _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
+    guard let trees else { throw Mismatch(description: "the case needs files, the subject has none") }
+    try await trees.enter(mounts, body)
+  }
+
+  func expectAbsent(_ key: String) async throws {
+    try await expectError(.notFound, from: "stat of \(key)") { _ = try await snapshotter.stat(key) }
+    try await expectError(.notFound, from: "mounts of \(key)") { _ = try await snapshotter.mounts(key) }
+    try await expectError(.notFound, from: "usage of \(key)") { _ = try await snapshotter.usage(key) }
+    try await expectError(.notFound, from: "remove of \(key)") { try await snapshotter.remove(key) }
+  }
+
+  func names(_ filters: String...) async throws -> [String] {
+    let seen = Visited<String>()
+    try await snapshotter.walk(FilterSet(parsing: filters)) { seen.append($0.name) }
+    return seen.items.sorted()
+  }
+}
+
+/// Where mounts can be performed.
+public protocol TreeAccess: Sendable {
+  /// Performs the mounts, as a unit, lets the body work in the tree that they make, and undoes them. Errors of the body are thrown on.
+  func enter(_ mounts: [Mount], _ body: @escaping @Sendable (any Tree) throws -> Void) async throws
+}
+
+/// Files of a mounted tree, by paths relative to its root. Blocking. Every failure is thrown.
+public protocol Tree {
+  func write(_ path: String, _ bytes: [UInt8]) throws
+  /// nil if there is no such file.
+  func read(_ path: String) throws -> [UInt8]?
+  func makeDirectory(_ path: String) throws
+  /// Removes a file or a whole directory.
+  func remove(_ path: String) throws
+  func link(_ existing: String, _ new: String) throws
+  func symlink(_ target: String, _ new: String) throws
+  func rename(_ old: String, _ new: String) throws
+  /// Permission bits and ownership.
+  func setMode(_ path: String, _ mode: UInt32, owner: UInt32, group: UInt32) throws
+  func mode(_ path: String) throws -> (mode: UInt32, owner: UInt32, group: UInt32)
+  /// Sorted.
+  func names(_ path: String) throws -> [String]
+}
+
+/// The contract of `Snapshotter`.
+public enum SnapshotterSuite {
+  public static let cases = making + committing + removing + asking + walks + naming + concurrency + trees
+}
