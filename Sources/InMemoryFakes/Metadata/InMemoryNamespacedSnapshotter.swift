@@ -79,13 +79,16 @@ struct InMemoryNamespacedSnapshotter: Snapshotter {
   /// Only the name goes; the tree follows with the next collection.
   func remove(_ key: String) async throws {
     let after = try await store.instrument.enter("snapshots.remove", key)
-    try store.write(scope.namespace) { objects in
-      _ = try entry(objects, key)
-      if objects.snapshots[name]?.values.contains(where: { $0.info.parent == key }) == true {
-        throw ContainerdError.failedPrecondition("cannot remove snapshot \(key): it has children")
+    // In turn: a child that is being made must find its parent, or not begin.
+    try await store.turn.pass {
+      try store.write(scope.namespace) { objects in
+        _ = try entry(objects, key)
+        if objects.snapshots[name]?.values.contains(where: { $0.info.parent == key }) == true {
+          throw ContainerdError.failedPrecondition("cannot remove snapshot \(key): it has children")
+        }
+        objects.snapshots[name]?[key] = nil
+        objects.release(type, key)
       }
-      objects.snapshots[name]?[key] = nil
-      objects.release(type, key)
     }
     store.publish(.snapshotRemove(key: key, snapshotter: name), in: scope.namespace)
     try after.finish()
