@@ -1,91 +1,63 @@
 import Foundation
 import Testing
 
-/// The laws of docs/architecture.md, checked on the package's own graph and on every import in the sources.
+/// The laws of docs/architecture.md, checked on the package's own graph (`swift package describe --type json`) and on every import.
 @Suite struct LayerBoundaryTests {
-  struct Target {
-    var name: String
-    var path: String
-    var dependencies: Set<String>
+  static let graph = Result { try PackageGraph.read() }
+
+  @Test func theGraphIsReadable() throws {
+    let graph = try Self.graph.get()
+    #expect(graph.targets.count > 30)
+    #expect(graph.reach("containerd-ref").isSuperset(of: ["RegistryFetcher", "OverlaySnapshotter", "Protocols", "CLinux"]))
+    #expect(graph.targets["GRPCFrontend"]?.products.contains("GRPCCore") == true)
+    #expect(graph.targets["ImagePull"]?.imports["Protocols"]?.isEmpty == false)
   }
 
-  static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
+  @Test(arguments: Law.all) func theLawHolds(_ law: Law) throws {
+    let violations = law.violations(try Self.graph.get())
+    #expect(violations.isEmpty, "\(violations.joined(separator: "\n"))")
+  }
 
-  /// Targets of the manifest, with what they declare: targets and products.
-  static let targets: [String: Target] = {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["swift", "package", "--package-path", root, "--scratch-path", NSTemporaryDirectory() + "/ref-graph-\(getpid())", "dump-package"]
-    // The whole package, whatever part of it this run was told to build.
-    process.environment = ProcessInfo.processInfo.environment.filter { $0.key != "REF_ONLY" && $0.key != "CORE_ONLY" }
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = FileHandle.nullDevice
-    do { try process.run() } catch { return [:] }
-    let data = pipe.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    guard let package = (try? JSONSerialization.jsonObject(with: data)) as? [String: Any], let list = package["targets"] as? [[String: Any]] else { return [:] }
-    var targets: [String: Target] = [:]
-    for entry in list {
-      guard let name = entry["name"] as? String, let path = entry["path"] as? String else { continue }
-      var names: Set<String> = []
-      for dependency in entry["dependencies"] as? [[String: Any]] ?? [] {
-        for value in dependency.values { if let list = value as? [Any], let name = list.first as? String { names.insert(name) } }
-      }
-      targets[name] = Target(name: name, path: path, dependencies: names)
+  /// A check that nothing can fail proves nothing: each law is shown a graph that breaks it.
+  @Test(arguments: Law.all) func theLawCanFail(_ law: Law) throws {
+    var graph = try Self.graph.get()
+    law.breaking(&graph)
+    #expect(!law.violations(graph).isEmpty, "a graph that breaks the law passes")
+  }
+
+  @Test func reachGoesThroughOthersAndEndsInCircles() {
+    func target(_ name: String, _ targets: Set<String>, _ products: Set<String> = []) -> (String, PackageGraph.Target) {
+      (name, PackageGraph.Target(name: name, path: "Sources/\(name)", targets: targets, products: products))
     }
-    return targets
-  }()
-
-  static func reach(_ name: String) -> Set<String> {
-    var seen: Set<String> = []
-    var pending = [name]
-    while let next = pending.popLast() {
-      for dependency in targets[next]?.dependencies ?? [] where targets[dependency] != nil && seen.insert(dependency).inserted { pending.append(dependency) }
-    }
-    return seen
+    let graph = PackageGraph(
+      targets: Dictionary(uniqueKeysWithValues: [target("a", ["b"]), target("b", ["c"], ["P"]), target("c", ["a"], ["Q"]), target("d", ["c"])]))
+    #expect(graph.reach("a") == ["a", "b", "c"] && graph.reach("d") == ["a", "b", "c"] && graph.reach("none").isEmpty)
+    #expect(graph.products("d") == ["P", "Q"])
   }
 
-  static let fetching: Set<String> = ["RegistryFetcher", "ImagePull"]
-  static let storage: Set<String> = ["LocalContentStore", "OverlaySnapshotter", "SnapshotIndex", "LayerArchive", "Metadata", "ImageUnpack"]
-  static let running: Set<String> = ["ShimRuntime", "LinuxRuntime"]
-
-  @Test func theManifestIsReadable() { #expect(Self.targets.count > 20, "swift package dump-package gave \(Self.targets.count) targets") }
-
-  @Test(arguments: Self.fetching) func fetchingCannotReachStorageOrTheRuntime(_ name: String) {
-    #expect(Self.targets[name] != nil)
-    #expect(Self.reach(name).isDisjoint(with: Self.storage.union(Self.running)), "\(name) reaches \(Self.reach(name))")
+  @Test func theDescriptionIsRead() throws {
+    let json = """
+      {"name": "p", "targets": [
+        {"name": "A", "path": "Sources/A", "type": "library", "target_dependencies": ["B"], "product_dependencies": ["X"]},
+        {"name": "B", "path": "Sources/B", "type": "library"}, {"name": "T", "path": "Tests/T", "type": "test", "target_dependencies": ["A"]}]}
+      """
+    let graph = try PackageGraph(describing: Data(json.utf8))
+    #expect(graph.targets["A"]?.targets == ["B"] && graph.targets["A"]?.products == ["X"] && graph.targets["A"]?.isTest == false)
+    #expect(graph.targets["B"]?.targets == [] && graph.targets["T"]?.isTest == true)
+    #expect(throws: (any Error).self) { try PackageGraph(describing: Data("{}".utf8)) }
   }
 
-  @Test(arguments: Self.storage) func storageCannotReachFetchingOrTheRuntime(_ name: String) {
-    #expect(Self.targets[name] != nil)
-    #expect(Self.reach(name).isDisjoint(with: Self.fetching.union(Self.running)), "\(name) reaches \(Self.reach(name))")
-  }
-
-  @Test(arguments: Self.running) func theRuntimeCannotReachTheOtherLayers(_ name: String) {
-    #expect(Self.targets[name] != nil)
-    #expect(Self.reach(name).isDisjoint(with: Self.fetching.union(Self.storage)), "\(name) reaches \(Self.reach(name))")
-  }
-
-  @Test func servicesKnowProtocolsOnly() {
-    #expect(Self.reach("GRPCFrontend").isDisjoint(with: Self.fetching.union(Self.storage).union(Self.running)))
-  }
-
-  /// The compiler lets transitive imports pass; this does not.
-  @Test func everyImportOfOursIsDeclared() throws {
-    for target in Self.targets.values {
-      let directory = Self.root + "/" + target.path
-      guard let files = FileManager.default.enumerator(atPath: directory) else { continue }
-      for case let file as String in files where file.hasSuffix(".swift") {
-        for line in try String(contentsOfFile: directory + "/" + file, encoding: .utf8).split(separator: "\n") {
-          let words = line.split(separator: " ")
-          guard let at = words.firstIndex(of: "import"), at + 1 < words.count, at <= 2, !line.hasPrefix("//") else { continue }
-          let module = String(words[at + 1])
-          if Self.targets[module] != nil {
-            #expect(target.dependencies.contains(module), "\(target.path)/\(file) imports \(module), which \(target.name) does not declare")
-          }
-        }
-      }
-    }
+  @Test func importsAreFoundInEveryForm() {
+    let source = """
+      import A
+      @testable import B
+        @preconcurrency public import struct C.Name
+      package import D.Sub
+      import func E.call
+      // import F
+      let text = "import G"
+      importH()
+      """
+    #expect(PackageGraph.imports(in: source) == ["A", "B", "C", "D", "E"])
   }
 }

@@ -27,11 +27,16 @@ extension RuntimeSuite {
       try await expectError(.alreadyExists, from: "a second exec of one id, while it runs") { try await task.exec(request) }
       try await subject.end(task)
     },
-    ContractCase("runtime.exec.not-running", "an exec needs a running task", "ContainerTask.exec") { subject in
+    ContractCase("runtime.exec.states", "an exec can be added from creation on, not while the task is paused, not after its end", "ContainerTask.exec") {
+      subject in
       let task = try await subject.create()
-      let request = try subject.exec("a", "e", .waits)
-      try await expectError(.failedPrecondition, from: "exec in a created task") { try await task.exec(request) }
+      try await task.exec(subject.exec("a", "early", .waits))
+      try await subject.expectStatus(task, exec: "early", .created)
       _ = try await task.start(exec: nil)
+      let request = try subject.exec("a", "e", .waits)
+      try await task.pause()
+      try await expectError(.failedPrecondition, from: "exec in a paused task") { try await task.exec(request) }
+      try await task.resume()
       try await task.kill(exec: nil, signal: 9, all: false)
       _ = try await inTime("the end") { try await task.wait(exec: nil) }
       try await expectError(.failedPrecondition, from: "exec in a stopped task") { try await task.exec(request) }
