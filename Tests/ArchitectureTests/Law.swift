@@ -14,6 +14,7 @@ enum Layers {
   static let archives: Set = ["LayerArchive"]
   static let unpacking: Set = ["ImageUnpack"]
   static let metadata: Set = ["Metadata"]
+  static let specs: Set = ["ContainerSpec"]
   static let shimManagement: Set = ["ShimRuntime"]
   static let runtime: Set = ["LinuxRuntime", "CInit", "ShimServer", "ShimWire", "refrun", "containerd-shim-ref-v2"]
   static let services: Set = ["GRPCFrontend", "GRPCTransport"]
@@ -21,7 +22,7 @@ enum Layers {
   static let registry: Set = ["EmbeddedRegistry"]
 
   static let all: [Set<String>] = [
-    fetching, content, snapshots, archives, unpacking, metadata, shimManagement, runtime, services, client, registry,
+    fetching, content, snapshots, archives, unpacking, metadata, specs, shimManagement, runtime, services, client, registry,
   ]
   static let storage = content.union(snapshots).union(archives).union(unpacking).union(metadata)
 
