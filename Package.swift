@@ -104,6 +104,12 @@ let core: [Target] = [
   tests("MetadataTests", ["Metadata", "InMemoryFakes", "Hashing", "Protocols", "ConformanceSuites", "TestSupport", grdb]),
   tests("ImageTests", ["ImagePull", "ImageUnpack", "OCI", "InMemoryFakes", "Protocols", "Hashing", "TestSupport"]),
   tests("ContainerSpecTests", ["ContainerSpec", "OCI", "Protocols"]),
+  tests(
+    "BoundaryTests",
+    [
+      "ImagePull", "ImageUnpack", "InMemoryFakes", "LocalContentStore", "OverlaySnapshotter", "LayerArchive", "Protocols", "Hashing", "SystemKit",
+      "ConformanceSuites", "TestSupport",
+    ]),
   tests("LinuxRuntimeTests", ["LinuxRuntime", "SystemKit", "CLinux", "CInit", "TestSupport"]),
   tests("ShimTests", ["ShimServer", "ShimWire", "LinuxRuntime", "SystemKit", "CLinux", "TestSupport"]),
 ]
@@ -141,10 +147,14 @@ let network: [Target] = [
   tests(
     "GRPCFrontendTests",
     [
-      "GRPCFrontend", "ContainerdAPI", "Protocols", "InMemoryFakes", "Hashing", logging, grpcCore, swiftProtobuf, "TestSupport",
+      "GRPCFrontend", "GRPCTransport", "ContainerdClient", "ConformanceSuites", "SystemKit", "ContainerdAPI", "Protocols", "InMemoryFakes", "Hashing", logging,
+      grpcCore,
+      swiftProtobuf, "TestSupport",
       product("GRPCInProcessTransport", "grpc-swift-2"),
     ]),
-  tests("ShimRuntimeTests", ["ShimRuntime", "ContainerdAPI", "Protocols", "SystemKit", "CLinux", "TestSupport", swiftProtobuf, nioCore, nioPosix]),
+  tests(
+    "ShimRuntimeTests",
+    ["ShimRuntime", "ConformanceSuites", "ContainerdAPI", "Protocols", "SystemKit", "CLinux", "TestSupport", swiftProtobuf, nioCore, nioPosix]),
   tests("EndToEndTests", ["TestSupport", "SystemKit", "CLinux", "Protocols"]),
 ]
 

@@ -21,6 +21,8 @@ actor RemoteContentWriter: ContentWriter {
   private let answers: AsyncThrowingStream<Response, any Error>
   private var offset: Int64 = 0
   private var last = Response()
+  /// Committed, closed, or failed: the stream has ended, and with it the writer.
+  private var ended = false
 
   init(api: API.Client<ContainerdClient.Transport>, metadata: Metadata, ref: String, expected: IngestExpectation) {
     let (outgoing, requests) = AsyncStream.makeStream(of: Request.self)
@@ -45,12 +47,14 @@ actor RemoteContentWriter: ContentWriter {
   func open() async throws { try await send(Request.with { $0.action = .stat }) }
 
   func status() async throws -> IngestStatus {
-    IngestStatus(
+    try checkOpen()
+    return IngestStatus(
       ref: ref, offset: offset, total: last.total, expected: expected.digest, startedAt: Timestamp(wire: last.startedAt),
       updatedAt: Timestamp(wire: last.updatedAt))
   }
 
   func write(_ bytes: [UInt8], at position: Int64?) async throws {
+    try checkOpen()
     if let position, position != offset {
       throw ContainerdError.outOfRange("ingest \(ref): write at \(position) must occur at current offset \(offset)")
     }
@@ -66,10 +70,13 @@ actor RemoteContentWriter: ContentWriter {
     }
   }
 
-  /// The wire can only start over.
+  /// The wire can only start over: by a write at 0, here of nothing.
   func truncate(to position: Int64) async throws {
+    try checkOpen()
     if position == offset { return }
-    throw ContainerdError.notImplemented("ingest \(ref): truncate to \(position) through the API")
+    if position < 0 || position > offset { throw ContainerdError.outOfRange("ingest \(ref): truncate to \(position) of \(offset) bytes") }
+    if position > 0 { throw ContainerdError.notImplemented("ingest \(ref): truncate to \(position) through the API") }
+    try await send(Request.with { $0.action = .write })
   }
 
   func digest() async throws -> Digest {
@@ -87,15 +94,22 @@ actor RemoteContentWriter: ContentWriter {
         $0.expected = wanted.digest?.description ?? ""
         $0.labels = labels
       })
+    ended = true
     return try Digest(parsing: last.digest)
   }
 
   func close() async {
+    ended = true
     requests.finish()
     await stream.value
   }
 
+  private func checkOpen() throws {
+    if ended { throw ContainerdError.failedPrecondition("ingest \(ref): the writer is closed") }
+  }
+
   private func send(_ request: Request) async throws {
+    try checkOpen()
     var request = request
     request.ref = ref
     if request.action != .commit {
@@ -104,8 +118,14 @@ actor RemoteContentWriter: ContentWriter {
     }
     requests.yield(request)
     var iterator = answers.makeAsyncIterator()
-    guard let answer = try await iterator.next(isolation: #isolation) else { throw ContainerdError.unavailable("ingest \(ref): the write stream has ended") }
-    last = answer
-    offset = answer.offset
+    do {
+      guard let answer = try await iterator.next(isolation: #isolation) else { throw ContainerdError.unavailable("ingest \(ref): the write stream has ended") }
+      last = answer
+      offset = answer.offset
+    } catch {
+      // An error is the last that a stream tells.
+      ended = true
+      throw error
+    }
   }
 }

@@ -30,7 +30,13 @@ public struct GRPCSocketServer: Sendable {
 
   /// Serves until `stop`, or until the socket cannot be had.
   public func serve() async throws {
-    try await withTaskExecutorPreference(EventLoopExecutor(loop: group.next())) { try await server.serve() }
+    let result: Result<Void, any Error>
+    do {
+      result = .success(try await withTaskExecutorPreference(EventLoopExecutor(loop: group.next())) { try await server.serve() })
+    } catch { result = .failure(error) }
+    // The loop's thread is the server's own, and ends with it.
+    try await group.shutdownGracefully()
+    try result.get()
   }
 
   /// Takes no new calls; `serve` returns when the present ones have ended.

@@ -125,6 +125,7 @@ extension ContentStoreSuite {
       let reader = try await subject.store.reader(digest)
       try expectEqual(try await reader.read(at: 0, count: 100), data, "bytes")
       await reader.close()
+      try await subject.store.delete(digest)
       let wrong = try await subject.open("c")
       try await wrong.write(bytes("other"), at: nil)
       try await expectError(.failedPrecondition, from: "commit of bytes with another sha512") {

@@ -1,27 +1,27 @@
 /// A tar archive in the making: the ustar form of POSIX, as far as cases need it.
-struct TarArchive {
+package struct TarArchive {
   private var blocks: [UInt8] = []
 
   /// The archive, with the two empty blocks that end it.
-  var bytes: [UInt8] { blocks + [UInt8](repeating: 0, count: 1024) }
+  package var bytes: [UInt8] { blocks + [UInt8](repeating: 0, count: 1024) }
 
-  mutating func file(_ name: String, _ contents: String = "", mode: Int = 0o644, owner: Int = 0, group: Int = 0) {
+  package mutating func file(_ name: String, _ contents: String = "", mode: Int = 0o644, owner: Int = 0, group: Int = 0) {
     let data = Array(contents.utf8)
     header(name, type: "0", size: data.count, mode: mode, owner: owner, group: group)
     blocks += data + [UInt8](repeating: 0, count: (512 - data.count % 512) % 512)
   }
-  mutating func directory(_ name: String, mode: Int = 0o755, owner: Int = 0, group: Int = 0) {
+  package mutating func directory(_ name: String, mode: Int = 0o755, owner: Int = 0, group: Int = 0) {
     header(name + "/", type: "5", mode: mode, owner: owner, group: group)
   }
-  mutating func symlink(_ name: String, to target: String) { header(name, type: "2", link: target, mode: 0o777) }
-  mutating func hardLink(_ name: String, to existing: String) { header(name, type: "1", link: existing) }
+  package mutating func symlink(_ name: String, to target: String) { header(name, type: "2", link: target, mode: 0o777) }
+  package mutating func hardLink(_ name: String, to existing: String) { header(name, type: "1", link: existing) }
   /// Deletes a name of the layers below.
-  mutating func whiteout(_ path: String) {
+  package mutating func whiteout(_ path: String) {
     let parts = path.split(separator: "/")
     file((parts.dropLast() + [".wh." + (parts.last ?? "")]).joined(separator: "/"))
   }
   /// Hides what the layers below have in a directory.
-  mutating func opaque(_ directory: String) { file("\(directory)/.wh..wh..opq") }
+  package mutating func opaque(_ directory: String) { file("\(directory)/.wh..wh..opq") }
 
   private mutating func header(_ name: String, type: Character, link: String = "", size: Int = 0, mode: Int = 0o644, owner: Int = 0, group: Int = 0) {
     var block = [UInt8](repeating: 0, count: 512)
@@ -48,7 +48,7 @@ struct TarArchive {
     blocks += block
   }
 
-  static func make(_ body: (inout TarArchive) -> Void) -> [UInt8] {
+  package static func make(_ body: (inout TarArchive) -> Void) -> [UInt8] {
     var archive = TarArchive()
     body(&archive)
     return archive.bytes
