@@ -33,6 +33,7 @@ let nioHTTP1 = product("NIOHTTP1", "swift-nio")
 let nioEmbedded = product("NIOEmbedded", "swift-nio")
 let grdb = product("GRDB", "GRDB.swift")
 let logging = product("Logging", "swift-log")
+let tomlKit = product("TOMLKit", "TOMLKit")
 let argumentParser = product("ArgumentParser", "swift-argument-parser")
 
 func module(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil, settings: [SwiftSetting] = strict) -> Target {
@@ -121,6 +122,7 @@ let network: [Target] = [
     "RegistryFetcher",
     ["Protocols", "OCI", "Hashing", product("AsyncHTTPClient", "async-http-client"), nioCore, nioHTTP1, nioPosix]),
   module("EmbeddedRegistry", ["Hashing", "Protocols", "OCI", "BlockingIO", "SystemKit", "CLinux", nioCore, nioHTTP1, nioPosix]),
+  module("DaemonConfiguration", ["Protocols", tomlKit]),
   module("ContainerdAPI", [grpcCore, grpcProtobuf, swiftProtobuf], settings: generated),
   module("GRPCTransport", [grpcCore, grpcPosix, nioCore, nioPosix]),
   module("WireMapping", ["ContainerdAPI", "Protocols", grpcCore, swiftProtobuf]),
@@ -132,7 +134,7 @@ let network: [Target] = [
     dependencies: [
       "Protocols", "OCI", "ContainerSpec", "SystemKit", "CLinux", "BlockingIO", "Hashing", "LocalContentStore", "LayerArchive", "Metadata",
       "OverlaySnapshotter", "ImagePull", "ImageUnpack", "RegistryFetcher", "EmbeddedRegistry", "ContainerdAPI", "GRPCTransport",
-      "GRPCFrontend", "ContainerdClient", "ShimRuntime", grpcCore, swiftProtobuf, nioCore, nioPosix, logging, argumentParser, product("TOMLKit", "TOMLKit"),
+      "GRPCFrontend", "ContainerdClient", "DaemonConfiguration", "ShimRuntime", grpcCore, swiftProtobuf, nioCore, nioPosix, logging, argumentParser,
     ],
     path: "Sources/containerd-ref", exclude: readme(in: "Sources/containerd-ref"), swiftSettings: strict),
 
@@ -142,6 +144,8 @@ let network: [Target] = [
       "RegistryFetcher", "EmbeddedRegistry", "Protocols", "OCI", "Hashing", "ImagePull", "InMemoryFakes", "LocalContentStore", "TestSupport",
       product("AsyncHTTPClient", "async-http-client"), nioCore, nioHTTP1,
     ]),
+  tests("DaemonConfigurationTests", ["DaemonConfiguration", "Protocols"]),
+  tests("CommandLineTests", ["containerd-ref", "ImagePull", "Protocols", logging, argumentParser]),
   tests("ContainerdAPITests", ["ContainerdAPI", "ShimWire", swiftProtobuf]),
   tests("GRPCTransportTests", ["GRPCTransport", grpcCore, grpcPosix, nioCore, nioPosix, nioEmbedded]),
   tests(

@@ -17,13 +17,13 @@ public struct ContainerdInterceptor: ServerInterceptor {
   ) async throws -> StreamingServerResponse<Output> {
     let headers = RequestScope.headers(request.metadata)
     let method = context.descriptor.fullyQualifiedMethod
-    var response = try await mapped(method) {
+    var response = try await mapped(method, headers) {
       try await RequestScope.$current.withValue(headers) { try await next(request, context) }
     }
     if case .success(var contents) = response.accepted {
       let produce = contents.producer
       contents.producer = { writer in
-        try await self.mapped(method) {
+        try await self.mapped(method, headers) {
           try await RequestScope.$current.withValue(headers) { try await produce(writer) }
         }
       }
@@ -32,12 +32,15 @@ public struct ContainerdInterceptor: ServerInterceptor {
     return response
   }
 
-  private func mapped<Value>(_ method: String, _ body: () async throws -> Value) async throws -> Value {
+  private func mapped<Value>(_ method: String, _ headers: RequestScope.Headers, _ body: () async throws -> Value) async throws -> Value {
     do {
       return try await body()
     } catch {
       let status = RPCError(containerd: error)
-      logger.debug("\(method): \(status.code): \(status.message)")
+      // What the client could not have known is the operator's business.
+      let ours = [.internalError, .unknown, .dataLoss].contains(status.code)
+      logger.log(
+        level: ours ? .error : .debug, "\(method): \(status.code): \(status.message)", metadata: headers.namespace.map { ["namespace": "\($0)"] })
       throw status
     }
   }

@@ -11,7 +11,10 @@ public struct GRPCSocketServer: Sendable {
   private let group: MultiThreadedEventLoopGroup
   private let server: GRPCServer<UnknownMethods<HTTP2ServerTransport.Custom<UnixListener>>>
 
-  public init(socket path: String, gid: UInt32? = nil, services: [any RegistrableRPCService], interceptors: [any ServerInterceptor] = []) {
+  public init(
+    socket path: String, uid: UInt32? = nil, gid: UInt32? = nil, maximumMessageSize: Int = Self.maximumMessageSize, services: [any RegistrableRPCService],
+    interceptors: [any ServerInterceptor] = []
+  ) {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     var config = HTTP2ServerTransport.Custom<UnixListener>.Config.defaults
     // The default holds every reply back up to 100 µs in the hope of company.
@@ -22,8 +25,8 @@ public struct GRPCSocketServer: Sendable {
     config.http2.maxFrameSize = 1 << 20
     // grpc-go opens a stream for each layer at once before it has seen a limit, and swift-nio-http2 ends the connection at the 101st.
     config.http2.maxConcurrentStreams = 1 << 16
-    config.rpc.maxRequestPayloadSize = Self.maximumMessageSize
-    let transport = HTTP2ServerTransport.Custom(listenerFactory: UnixListener(path: path, gid: gid, group: group), config: config)
+    config.rpc.maxRequestPayloadSize = maximumMessageSize
+    let transport = HTTP2ServerTransport.Custom(listenerFactory: UnixListener(path: path, uid: uid, gid: gid, group: group), config: config)
     self.group = group
     self.server = GRPCServer(transport: UnknownMethods(transport, services: services), services: services, interceptors: interceptors)
   }

@@ -9,11 +9,13 @@ import NIOPosix
 /// stealing the path, and a socket left over by a killed daemon is replaced.
 public struct UnixListener: HTTP2ServerTransport.ListenerFactory {
   public let path: String
+  public let uid: UInt32?
   public let gid: UInt32?
   public let eventLoopGroup: any EventLoopGroup
 
-  public init(path: String, gid: UInt32? = nil, group: any EventLoopGroup) {
+  public init(path: String, uid: UInt32? = nil, gid: UInt32? = nil, group: any EventLoopGroup) {
     self.path = path
+    self.uid = uid
     self.gid = gid
     self.eventLoopGroup = group
   }
@@ -33,7 +35,9 @@ public struct UnixListener: HTTP2ServerTransport.ListenerFactory {
     }
     // The directory is the daemon's own (0711); the mode decides who may talk to it.
     chmod(path, 0o660)
-    if let gid { chown(path, uid_t.max, gid) }
+    if uid != nil || gid != nil, chown(path, uid ?? uid_t.max, gid ?? gid_t.max) != 0 {
+      throw SocketError("chown \(path): \(String(cString: strerror(errno)))")
+    }
     channel.channel.closeFuture.whenComplete { _ in lock.release() }
     return channel
   }

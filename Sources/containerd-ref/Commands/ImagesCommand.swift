@@ -12,7 +12,9 @@ struct ImagesCommand: AsyncParsableCommand {
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "ls", abstract: "List the images that the daemon has.",
-      discussion: "The size is what this machine's platform needs, as it comes from a registry; \"incomplete\" where something of it is not there. --json has the whole digests.")
+      discussion:
+        "The size is what this machine's platform needs, as it comes from a registry; \"incomplete\" where something of it is not there. --json has the whole digests."
+    )
 
     @OptionGroup var client: ClientOptions
     @Flag(help: "Print JSON.")

@@ -1,4 +1,5 @@
 import CLinux
+import DaemonConfiguration
 import Dispatch
 import GRPCFrontend
 import GRPCTransport
@@ -23,15 +24,13 @@ struct Daemon {
     guard let level = LogLevel.parse(configuration.level) else {
       throw ContainerdError.invalidArgument("log level \"\(configuration.level)\" is none of \(LogLevel.names)")
     }
-    LoggingSystem.bootstrap { label in
-      var handler = StreamLogHandler.standardError(label: label)
-      handler.logLevel = level
-      return handler
-    }
+    let format: LogOutput.Format = configuration.format == "json" ? .json : .text
+    LoggingSystem.bootstrap { _ in LogOutput(format: format, level: level) }
     logger = Logger(label: "containerd-ref")
   }
 
   func run() async throws {
+    for warning in configuration.warnings { logger.warning("configuration: \(warning)") }
     let root = configuration.root
     let state = configuration.state
     // Other users may pass through, not look around: container file systems lie below (CVE-2021-41103).
@@ -39,10 +38,11 @@ struct Daemon {
     try Files.makeDirectories(state, mode: 0o711)
     try Files.makeDirectories(Files.parent(of: configuration.socket), mode: 0o711)
     let contentRoot = "\(root)/io.containerd.content.v1.content"
-    let overlayRoot = "\(root)/io.containerd.snapshotter.v1.overlayfs"
+    let overlayRoot = configuration.overlayRoot ?? "\(root)/io.containerd.snapshotter.v1.overlayfs"
     let metadataRoot = "\(root)/io.containerd.metadata.v1.sqlite"
     let mountPoint = "\(state)/apply"
     for directory in [metadataRoot, mountPoint] { try Files.makeDirectories(directory, mode: 0o700) }
+    if configuration.oomScore != 0 { try OOMScore.set(configuration.oomScore) }
 
     let database = "\(metadataRoot)/meta.db"
     let blobs = ["sha256", "sha384", "sha512"].map { "\(contentRoot)/blobs/\($0)" }
@@ -54,11 +54,13 @@ struct Daemon {
     let overlay = try OverlaySnapshotter(root: overlayRoot)
     let metadata = try SQLiteMetadataStore(
       path: database, content: content, snapshotters: ["overlayfs": overlay], events: events)
-    let collector = GarbageScheduler(metadata: metadata, logger: logger)
+    let collector = GarbageScheduler(metadata: metadata, delays: configuration.collection, logger: logger)
     let runtime = ShimRuntime(
       configuration: ShimRuntime.Configuration(
         state: state, root: root, address: configuration.socket, executable: try Executable.path(),
-        shims: ShimRuntime.Configuration.defaultShims.merging(configuration.runtimes) { $1 }, debug: configuration.level == "debug"),
+        shims: ShimRuntime.Configuration.defaultShims.merging(configuration.runtimes) { $1 },
+        debug: ["debug", "trace"].contains(configuration.level), commandTimeout: configuration.timeouts.cleanup,
+        reattachTimeout: configuration.timeouts.load, stateTimeout: configuration.timeouts.state, shutdownTimeout: configuration.timeouts.shutdown),
       events: events, logger: logger)
 
     let backends = Backends(
@@ -67,12 +69,12 @@ struct Daemon {
       plugins: Plugins.list(content: contentRoot, overlay: overlayRoot, metadata: database),
       identity: try Identity.load(root: root))
     let server = GRPCSocketServer(
-      socket: configuration.socket, gid: configuration.gid, services: GRPCFrontend.services(backends),
-      interceptors: [ContainerdInterceptor(logger: logger)])
+      socket: configuration.socket, uid: configuration.uid, gid: configuration.gid, maximumMessageSize: configuration.maximumMessageSize,
+      services: GRPCFrontend.services(backends), interceptors: [ContainerdInterceptor(logger: logger)])
 
     try await runtime.start()
     await runtime.reattach()
-    collector.schedule()
+    collector.begin()
     let signals = StopSignals()
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await server.serve() }

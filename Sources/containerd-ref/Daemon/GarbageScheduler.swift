@@ -1,3 +1,4 @@
+import DaemonConfiguration
 import Logging
 import Protocols
 import Synchronization
@@ -7,12 +8,23 @@ final class GarbageScheduler: Sendable {
   private enum Phase { case idle, running, runningAndWanted }
 
   private let metadata: any MetadataStore
+  private let delays: Configuration.Collection
   private let logger: Logger
   private let phase = Mutex(Phase.idle)
 
-  init(metadata: any MetadataStore, logger: Logger) {
+  init(metadata: any MetadataStore, delays: Configuration.Collection, logger: Logger) {
     self.metadata = metadata
+    self.delays = delays
     self.logger = logger
+  }
+
+  /// The first collection: what an earlier daemon was killed over.
+  func begin() {
+    Task.detached {
+      // Only cancellation ends the sleep early, and nobody cancels this.
+      try? await Task.sleep(for: self.delays.startupDelay)
+      self.schedule()
+    }
   }
 
   func schedule() {
@@ -26,7 +38,7 @@ final class GarbageScheduler: Sendable {
   private func run() async {
     while true {
       do {
-        try await Task.sleep(for: .milliseconds(50))
+        try await Task.sleep(for: delays.scheduleDelay)
         let report = try await metadata.collectGarbage()
         if report != GarbageReport() {
           logger.debug("collected", metadata: ["content": "\(report.content)", "snapshots": "\(report.snapshots)", "leases": "\(report.leases)"])

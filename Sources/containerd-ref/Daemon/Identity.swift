@@ -29,3 +29,14 @@ enum Executable {
     return String(decoding: buffer[0..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 }
+
+enum OOMScore {
+  /// Told to the kernel for this process; shims set their own.
+  static func set(_ score: Int) throws {
+    let path = "/proc/self/oom_score_adj"
+    let file = try Files.open(path, O_WRONLY)
+    let text = Array("\(score)".utf8)
+    let raw = file.raw
+    try check("write", path) { write(raw, text, text.count) }
+  }
+}

@@ -94,7 +94,7 @@ struct ProgressBoard {
     let usable = width - 1
     if usable >= nameWidth + 12 + amountWidth + noteWidth + 2 {
       let bar = min(40, usable - nameWidth - amountWidth - noteWidth - 4)
-      return pad(name, nameWidth) + Self.bar(fraction, bar) + "  " + pad(amount, amountWidth) + "  " + (note ?? "")
+      return pad(name, nameWidth) + Self.bar(fraction, bar) + "  " + (note.map { pad(amount, amountWidth) + "  " + $0 } ?? amount)
     }
     if usable >= nameWidth + 16 { return pad(name, nameWidth) + Self.bar(fraction, usable - nameWidth - 6) + " " + left(percent, 5) }
     return cut(name, max(0, usable - 5)) + " " + percent
