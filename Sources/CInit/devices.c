@@ -88,7 +88,7 @@ int cinit_do_pty(struct cinit_state *state, const struct cinit_op *op) {
   if (op->a) {
     int target = cinit_make_target(root, "/dev/console", 0, RESOLVE_NO_SYMLINKS);
     if (target < 0) return target;
-    int error = cinit_bind_fd(slave, target);
+    int error = cinit_bind_fd(slave, target, 0);
     close(target);
     if (error) return error;
   }

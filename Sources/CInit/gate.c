@@ -54,33 +54,69 @@ static const char *variable(char *const *env, const char *name) {
   return found;
 }
 
+static const char *search_path(char *const *env) {
+  const char *path = variable(env, "PATH");
+  return path && *path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+// The next place of a search path that can hold `name`: 1 and the candidate, or 0 at the end.
+static int next_candidate(const char **path, const char *name, char *candidate, size_t size) {
+  size_t length = strlen(name);
+  while (*path) {
+    const char *end = strchr(*path, ':');
+    size_t directory = end ? (size_t)(end - *path) : strlen(*path);
+    const char *from = *path;
+    *path = end ? end + 1 : NULL;
+    if (directory + 3 + length > size) continue;
+    memcpy(candidate, from, directory);
+    if (!directory) candidate[directory++] = '.';
+    candidate[directory] = '/';
+    memcpy(candidate + directory + 1, name, length + 1);
+    return 1;
+  }
+  return 0;
+}
+
+static int runnable(int directory, const char *path) {
+  struct stat info;
+  if (fstatat(directory, path, &info, 0)) return -errno;
+  return S_ISDIR(info.st_mode) || !(info.st_mode & 0111) ? -EACCES : 0;
+}
+
+// Whether there is such a program at all, for the user to learn it at creation. Whether the process may run it shows later.
+int cinit_do_lookup(const struct cinit_op *op) {
+  int directory = open(op->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return 0; // entering it will say why
+  int result = -ENOENT;
+  if (strchr(op->path, '/')) {
+    result = runnable(directory, op->path);
+  } else {
+    char candidate[4096];
+    const char *path = search_path(op->env);
+    while (result && next_candidate(&path, op->path, candidate, sizeof candidate)) {
+      int error = runnable(directory, candidate);
+      if (!error || error == -EACCES) result = error;
+    }
+  }
+  close(directory);
+  return result;
+}
+
 int cinit_do_execute(const struct cinit_op *op) {
   if (strchr(op->path, '/')) {
     execve(op->path, op->list, op->env);
     return -errno;
   }
-  const char *path = variable(op->env, "PATH");
-  if (!path || !*path) path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   char candidate[4096];
-  size_t name = strlen(op->path);
   int result = -ENOENT;
-  while (1) {
-    const char *end = strchr(path, ':');
-    size_t directory = end ? (size_t)(end - path) : strlen(path);
-    if (directory + 1 + name < sizeof candidate) {
-      memcpy(candidate, path, directory);
-      if (!directory) candidate[directory++] = '.';
-      candidate[directory] = '/';
-      memcpy(candidate + directory + 1, op->path, name + 1);
-      struct stat info;
-      // A directory of that name is passed over, as a shell does.
-      if (stat(candidate, &info) == 0 && !S_ISDIR(info.st_mode)) {
-        execve(candidate, op->list, op->env);
-        if (errno == EACCES) result = -EACCES;
-        else if (errno != ENOENT && errno != ENOTDIR) return -errno;
-      }
-    }
-    if (!end) return result;
-    path = end + 1;
+  const char *path = search_path(op->env);
+  while (next_candidate(&path, op->path, candidate, sizeof candidate)) {
+    struct stat info;
+    // A directory of that name is passed over, as a shell does.
+    if (stat(candidate, &info) || S_ISDIR(info.st_mode)) continue;
+    execve(candidate, op->list, op->env);
+    if (errno == EACCES) result = -EACCES;
+    else if (errno != ENOENT && errno != ENOTDIR) return -errno;
   }
+  return result;
 }

@@ -5,15 +5,6 @@
 #include <sys/wait.h>
 #include <time.h>
 
-static void reset_signals(void) {
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
-  struct sigaction action = {.sa_handler = SIG_DFL};
-  for (int s = 1; s < 32; s++)
-    if (s != SIGKILL && s != SIGSTOP) sigaction(s, &action, NULL);
-}
-
 static int64_t now_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -34,7 +25,7 @@ int cinit_run_hook(const char *path, char *const *argv, char *const *env, const 
   }
   long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
   if (pid == 0) {
-    reset_signals();
+    cinit_reset_signals();
     if (dup2(ends[0], 0) < 0) _exit(127);
     syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
     execve(path, argv, env);

@@ -63,7 +63,7 @@ int cinit_do_mask(struct cinit_state *state, const struct cinit_op *op);
 int cinit_do_readonly(struct cinit_state *state, const struct cinit_op *op);
 int cinit_do_attach_root(struct cinit_state *state, const struct cinit_op *op);
 int cinit_do_enter_root(struct cinit_state *state, const struct cinit_op *op);
-int cinit_bind_fd(int from, int to);
+int cinit_bind_fd(int from, int to, uint64_t attributes);
 
 int cinit_do_symlink(struct cinit_state *state, const struct cinit_op *op);
 int cinit_do_device(struct cinit_state *state, const struct cinit_op *op);
@@ -78,6 +78,8 @@ int cinit_do_ambient(const struct cinit_op *op);
 int cinit_do_seccomp(const struct cinit_op *op);
 int cinit_do_loopback(void);
 int cinit_do_chdir(const struct cinit_op *op);
+int cinit_do_lookup(const struct cinit_op *op);
 int cinit_do_execute(const struct cinit_op *op);
+void cinit_reset_signals(void);
 
 static inline int cinit_result(long value) { return value < 0 ? -errno : (int)value; }

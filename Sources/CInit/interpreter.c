@@ -148,6 +148,7 @@ int cinit_step(struct cinit_state *state, const struct cinit_op *op) {
   case CINIT_SCHEDULER: return cinit_result(syscall(SYS_sched_setattr, 0, op->blob, 0));
   case CINIT_IO_PRIORITY: return cinit_result(syscall(SYS_ioprio_set, 1, 0, (int)op->a));
   case CINIT_CLOSE_ON_EXEC: return cinit_result(syscall(SYS_close_range, (unsigned)op->a, ~0u, CLOSE_RANGE_CLOEXEC));
+  case CINIT_LOOKUP: return cinit_do_lookup(op);
   case CINIT_EXECUTE: return cinit_do_execute(op);
   }
   return -ENOSYS;

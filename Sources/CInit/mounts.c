@@ -33,10 +33,11 @@ static int attach(int from, int to) {
   return cinit_result(syscall(SYS_move_mount, from, "", to, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
 }
 
-int cinit_bind_fd(int from, int to) {
+int cinit_bind_fd(int from, int to, uint64_t attributes) {
   int tree = (int)syscall(SYS_open_tree, from, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
   if (tree < 0) return -errno;
-  int error = attach(tree, to);
+  int error = set_attributes(tree, attributes, 0, 0, 0);
+  if (!error) error = attach(tree, to);
   close(tree);
   return error;
 }
@@ -122,12 +123,13 @@ int cinit_do_mask(struct cinit_state *state, const struct cinit_op *op) {
   if (error) goto done;
   if (!S_ISDIR(info.st_mode)) {
     error = open_null(state);
-    if (!error) error = cinit_bind_fd(state->null_fd, target);
+    // It is the host's node: read-only, so that nobody inside can change its mode or owner. Writing to a device needs no more.
+    if (!error) error = cinit_bind_fd(state->null_fd, target, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
     goto done;
   }
   // One empty read-only tmpfs hides all directories of the container.
   if (state->mask_fd >= 0) {
-    error = cinit_bind_fd(state->mask_fd, target);
+    error = cinit_bind_fd(state->mask_fd, target, 0);
     goto done;
   }
   char path[32];

@@ -13,14 +13,20 @@ static long clone_process(uint64_t flags, int cgroup_fd, int exit_signal) {
   return syscall(SYS_clone3, &arguments, sizeof arguments);
 }
 
-// The caller may be a shim that blocks signals to read them from a descriptor; a program must not inherit that.
-static void reset_signals(void) {
-  struct sigaction action = {.sa_handler = SIG_DFL};
+// The caller may be a shim that blocks signals to read them from a descriptor, or have inherited ignored ones; a program must
+// not. The C library keeps two signals to itself and hides them; the kernel does not.
+void cinit_reset_signals(void) {
+  struct {
+    void *handler;
+    unsigned long flags;
+    void *restorer;
+    uint64_t mask;
+  } action;
+  memset(&action, 0, sizeof action);
   for (int s = 1; s <= 64; s++)
-    if (s != SIGKILL && s != SIGSTOP && s != 32 && s != 33) sigaction(s, &action, NULL);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
+    if (s != SIGKILL && s != SIGSTOP) syscall(SYS_rt_sigaction, s, &action, NULL, 8);
+  uint64_t none = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, 8);
 }
 
 static struct cinit_state state;
@@ -47,7 +53,7 @@ int cinit_spawn(const struct cinit_plan *plan) {
   if (pid < 0) return -errno;
   if (pid > 0) return (int)pid;
 
-  reset_signals();
+  cinit_reset_signals();
   prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
   if (staged) {
     run(plan->joins, plan->join_count);

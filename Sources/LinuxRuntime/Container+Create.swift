@@ -138,9 +138,15 @@ extension Container {
           adopt(pid)
         }
         return
-      case .closed: throw RuntimeError(.system, "the container's process ended while its environment was being made")
+      case .closed: throw endedEarly()
       }
     }
+  }
+
+  private func endedEarly() -> RuntimeError {
+    let what = "the container's process ended while its environment was being made"
+    guard record.cgroup.outOfMemoryKills > 0 else { return RuntimeError(.system, what) }
+    return RuntimeError(.system, "\(what): it ran out of memory, the memory limit is too low")
   }
 
   private func adopt(_ pid: Int32) {

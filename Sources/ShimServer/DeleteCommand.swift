@@ -9,7 +9,7 @@ enum DeleteCommand {
   static func run(_ arguments: ShimArguments) throws(ServiceError) {
     var response = DeleteResponse(pid: 0, exitStatus: killed, exitedAt: Clock.now())
     do throws(RuntimeError) {
-      let container = try Container.load(root: ShimPaths.state(namespace: arguments.namespace), id: arguments.id)
+      let container = try Container.load(root: StateRoot.read(bundle: arguments.bundle) ?? ShimPaths.state(namespace: arguments.namespace), id: arguments.id)
       response.pid = UInt32(max(0, container.initPID))
       try container.delete(force: true)
     } catch {

@@ -20,6 +20,7 @@ final class Dispatcher {
       // Every method is unary: there is nothing that data frames could belong to.
       guard frame.type == TTRPCFrame.request else { return }
       call(frame) { [weak connection] result in
+        if case .failure(let error) = result { self.service.log.debug("call failed: \(error.message)") }
         if let connection { self.respond(connection, frame.stream, result) }
       }
     }
@@ -39,6 +40,7 @@ final class Dispatcher {
     do throws(ServiceError) {
       let request: TTRPCRequest = try decode(frame.payload)
       guard Self.services.contains(request.service) else { throw ServiceError(.unimplemented, "service \(request.service) is not served here") }
+      service.log.debug("\(request.service)/\(request.method)")
       service.reap()
       if request.method == "Wait" { return try wait(decode(request.payload), answer) }
       answer(.success(try perform(request.method, request.payload)))

@@ -1,5 +1,6 @@
 import CLinux
 import LinuxRuntime
+import ShimWire
 
 /// A container with its processes.
 final class ManagedContainer {
@@ -10,8 +11,12 @@ final class ManagedContainer {
   var execs: [String: ManagedProcess] = [:]
   /// The first process has ended, and others of the container still have to be reaped before that is told.
   var heldExit: ExitRecord?
+  /// What the client asked of the runtime for this container.
+  let options: RuntimeOptions
+  var memory: OutOfMemoryWatch?
 
-  init(id: String, bundle: String, container: Container, first: ManagedProcess) {
+  init(id: String, bundle: String, container: Container, first: ManagedProcess, options: RuntimeOptions) {
+    self.options = options
     self.id = id
     self.bundle = bundle
     self.container = container

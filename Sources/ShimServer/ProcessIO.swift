@@ -14,8 +14,18 @@ final class ProcessIO {
     var terminal = false
   }
 
+  /// Whose streams they are: what a log program is told.
+  struct Owner {
+    var id: String
+    var namespace: String
+    /// Who may open the process's ends again inside of a user namespace; 0 leaves them as they are.
+    var uid: UInt32 = 0
+    var gid: UInt32 = 0
+  }
+
   private let loop: EventLoop
   private let terminal: Bool
+  private let owner: Owner
   /// Held until the input is closed, and until the process has ended.
   private var input: Int32 = -1
   private var outputs: [Int32] = []
@@ -23,49 +33,79 @@ final class ProcessIO {
   private var ends: [Int32] = []
   private(set) var stdio = Stdio(stdin: -1, stdout: -1, stderr: -1)
   private var relay: TerminalRelay?
+  private var program: LogProgram?
 
-  init(_ loop: EventLoop, _ paths: Paths) throws(ServiceError) {
+  init(_ loop: EventLoop, _ paths: Paths, _ owner: Owner) throws(ServiceError) {
     self.loop = loop
+    self.owner = owner
     terminal = paths.terminal
-    do throws(SystemError) {
-      switch try Self.target(paths.stdin) {
+    do throws(ServiceError) {
+      switch try StreamTarget(paths.stdin) {
       case .null: stdio.stdin = try end("/dev/null", O_RDONLY)
       case .file(let path): stdio.stdin = try end(path, O_RDONLY)
       case .fifo(let path):
-        input = try Files.open(path, O_RDWR | O_NONBLOCK).release()
+        input = try step("open \(path)") { () throws(SystemError) in try Files.open(path, O_RDWR | O_NONBLOCK).release() }
         stdio.stdin = terminal ? try end("/dev/null", O_RDONLY) : try end("/proc/self/fd/\(input)", O_RDONLY)
+      case .program: throw ServiceError(.invalidArgument, "stream \(paths.stdin): a program takes output only")
       }
-      stdio.stdout = try output(paths.stdout)
-      stdio.stderr = terminal ? stdio.stdout : try output(paths.stderr)
+      try openOutputs(StreamTarget(paths.stdout), paths.stderr)
+      if owner.uid != 0 || owner.gid != 0 { try changeOwner() }
     } catch {
       close()
-      throw ServiceError(error.errno == ENOENT ? .notFound : error.errno == ENOTSUP ? .unimplemented : .unknown, "open the standard streams: \(error)")
+      throw error
     }
   }
 
-  private static func target(_ text: String) throws(SystemError) -> StreamTarget {
-    do throws(ServiceError) { return try StreamTarget(text) } catch {
-      throw SystemError(errno: error.code == .notFound ? ENOENT : error.code == .unimplemented ? ENOTSUP : EINVAL, operation: "open", object: text)
-    }
+  private func step<T>(_ what: String, _ body: () throws(SystemError) -> T) throws(ServiceError) -> T {
+    do { return try body() } catch { throw ServiceError(error.errno == ENOENT ? .notFound : .unknown, "standard streams: \(what): \(error.reason)") }
   }
 
-  private func end(_ path: String, _ flags: Int32) throws(SystemError) -> Int32 {
-    let fd = try Files.open(path, flags, mode: 0o644).release()
+  private func end(_ path: String, _ flags: Int32) throws(ServiceError) -> Int32 {
+    let fd = try step("open \(path)") { () throws(SystemError) in try Files.open(path, flags, mode: 0o644).release() }
     ends.append(fd)
     return fd
   }
 
-  private func output(_ text: String) throws(SystemError) -> Int32 {
-    switch try Self.target(text) {
+  private func openOutputs(_ stdout: StreamTarget, _ stderr: String) throws(ServiceError) {
+    guard case .program(let path, let arguments) = stdout else {
+      stdio.stdout = try output(stdout)
+      stdio.stderr = terminal ? stdio.stdout : try output(try StreamTarget(stderr))
+      return
+    }
+    let made = try step("start the log program \(path)") { () throws(SystemError) in
+      try LogProgram(loop, path: path, arguments: arguments, id: owner.id, namespace: owner.namespace)
+    }
+    program = made
+    ends += [made.output, made.errors]
+    stdio.stdout = made.output
+    stdio.stderr = made.errors
+    // The copy from the terminal must not wait; a process of its own must.
+    if terminal { _ = clinux_fcntl(made.output, F_SETFL, Int(O_NONBLOCK)) }
+  }
+
+  private func output(_ target: StreamTarget) throws(ServiceError) -> Int32 {
+    switch target {
     case .null:
       return try end("/dev/null", O_RDWR)
     case .file(let path):
-      try Files.makeDirectories(Files.parent(of: path))
+      try step("make the directory of \(path)") { () throws(SystemError) in try Files.makeDirectories(Files.parent(of: path)) }
       return try end(path, O_WRONLY | O_CREAT | O_APPEND)
     case .fifo(let path):
-      let held = try Files.open(path, O_RDWR | O_NONBLOCK).release()
+      let held = try step("open \(path)") { () throws(SystemError) in try Files.open(path, O_RDWR | O_NONBLOCK).release() }
       outputs.append(held)
       return terminal ? held : try end("/proc/self/fd/\(held)", O_WRONLY)
+    case .program(let path, _): throw ServiceError(.invalidArgument, "stream \(path): a program for the error output takes the output too")
+    }
+  }
+
+  private func changeOwner() throws(ServiceError) {
+    for fd in Set([stdio.stdin, stdio.stdout, stdio.stderr]) {
+      var info = stat()
+      // /dev/null is everybody's already.
+      guard fstat(fd, &info) == 0, info.st_mode & mode_t(S_IFMT) == mode_t(S_IFIFO) else { continue }
+      try step("give a stream to \(owner.uid):\(owner.gid)") { () throws(SystemError) in
+        _ = try check("fchown", "fd \(fd)") { fchown(fd, owner.uid, owner.gid) }
+      }
     }
   }
 
@@ -108,5 +148,7 @@ final class ProcessIO {
     for fd in outputs + ends { CLinux.close(fd) }
     outputs = []
     ends = []
+    program?.finish()
+    program = nil
   }
 }

@@ -18,7 +18,7 @@ final class Server {
   init(_ arguments: ShimArguments) {
     let events = getenv("TTRPC_ADDRESS").map { String(cString: $0) } ?? ""
     publisher = Publisher(loop, address: events, namespace: arguments.namespace)
-    service = TaskService(loop, publisher: publisher, namespace: arguments.namespace)
+    service = TaskService(loop, publisher: publisher, namespace: arguments.namespace, log: ShimLog(bundle: arguments.bundle, debugs: arguments.debug))
     dispatcher = Dispatcher(service)
     socketPath = arguments.socket
   }
@@ -40,8 +40,10 @@ final class Server {
     var set = sigset_t()
     sigemptyset(&set)
     sigaddset(&set, SIGCHLD)
+    // A log program that has died must not take the shim with it.
+    sigaddset(&set, SIGPIPE)
     sigprocmask(SIG_BLOCK, &set, nil)
-    signals = try check("signalfd", "SIGCHLD") { signalfd(-1, &set, Int32(SFD_CLOEXEC | SFD_NONBLOCK)) }
+    signals = try check("signalfd", "signals") { signalfd(-1, &set, Int32(SFD_CLOEXEC | SFD_NONBLOCK)) }
     loop.watch(signals, POLLIN) { [self] _ in
       var info = signalfd_siginfo()
       while read(signals, &info, MemoryLayout<signalfd_siginfo>.size) > 0 {}

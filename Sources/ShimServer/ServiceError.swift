@@ -36,6 +36,18 @@ struct ServiceError: Error {
   var status: Status { Status(code: code.rawValue, message: message) }
 }
 
+/// Runs the step that makes or starts a process. What the program or its surroundings lack is no missing container: clients
+/// take "not found" for one, so such failures have no class, and they begin as containerd's do.
+func runtime<T>(_ verb: String, _ body: () throws(RuntimeError) -> T) throws(ServiceError) -> T {
+  do { return try body() } catch {
+    switch error.kind {
+    case .notFound, .system: throw ServiceError(.unknown, "OCI runtime \(verb) failed: \(error.message)")
+    case .invalid: throw ServiceError(.invalidArgument, "OCI runtime \(verb) failed: \(error.message)")
+    case .alreadyExists, .wrongState: throw ServiceError(error)
+    }
+  }
+}
+
 /// Runs a step of the runtime as part of a call.
 func runtime<T>(_ body: () throws(RuntimeError) -> T) throws(ServiceError) -> T {
   do { return try body() } catch { throw ServiceError(error) }

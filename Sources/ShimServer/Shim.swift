@@ -12,6 +12,10 @@ public enum Shim {
       Output.write(Array("containerd-shim-ref-v2:\n  Version: \(version)\n".utf8))
       return 0
     }
+    if arguments.info {
+      do throws(ServiceError) { try InfoCommand.run() } catch { return fail(error.message) }
+      return 0
+    }
     guard !arguments.namespace.isEmpty, isName(arguments.namespace) else { return fail("-namespace is missing or no name") }
     guard !arguments.id.isEmpty, isName(arguments.id) else { return fail("-id is missing or no name") }
     if arguments.bundle.isEmpty { arguments.bundle = workingDirectory() }

@@ -9,6 +9,7 @@ struct ShimArguments {
   var socket = ""
   var debug = false
   var version = false
+  var info = false
   var action = ""
 
   /// Nil when it cannot be understood.
@@ -27,6 +28,7 @@ struct ShimArguments {
       switch name {
       case "debug": debug = given.map { $0 == "true" || $0 == "1" } ?? true
       case "v", "version": version = true
+      case "info": info = true
       case "namespace", "id", "address", "publish-binary", "bundle", "socket":
         guard let value = given ?? rest.popFirst() else { return nil }
         switch name {

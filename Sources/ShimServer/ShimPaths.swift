@@ -2,7 +2,8 @@ import LinuxRuntime
 
 /// Where a shim keeps things.
 enum ShimPaths {
-  static func state(namespace: String) -> String { "/run/containerd-ref/runtime/" + namespace }
+  /// The state directory of the runtime; `root` is what a client's options say, "" when they say nothing.
+  static func state(namespace: String, root: String = "") -> String { (root.isEmpty ? "/run/containerd-ref/runtime" : root) + "/" + namespace }
 
   static let socketDirectory = "/run/containerd-ref/s"
 

@@ -1,5 +1,6 @@
 import CLinux
 import LinuxRuntime
+import ShimWire
 import SystemKit
 
 /// `start`: leaves a server running and prints where it listens.
@@ -9,25 +10,17 @@ enum StartCommand {
   private static let groupAnnotations = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"]
 
   static func run(_ arguments: ShimArguments) throws(ServiceError) {
-    skipInput()
+    let input = try LaunchInput.read()
+    let options = try LaunchInput.options(input, namespace: arguments.namespace, id: arguments.id)
     let path = ShimPaths.socket(arguments, group: group(arguments))
     do throws(SystemError) {
       try Files.makeDirectories(ShimPaths.socketDirectory, mode: 0o700)
-      if (try? UnixSocket.connect(path)) == nil { try serve(arguments, path) }
+      if (try? UnixSocket.connect(path)) == nil { try serve(arguments, path, cgroup: options?.shimCgroup ?? "") }
       let address = "unix://" + path
       try Files.writeAtomically(Array(address.utf8), to: arguments.bundle + "/address", mode: 0o600)
       Output.write(Array(address.utf8))
     } catch {
       throw ServiceError(.unknown, "start the shim of \(arguments.id): \(error)")
-    }
-  }
-
-  /// Options of the runtime; all of them have their default here.
-  private static func skipInput() {
-    var chunk = [UInt8](repeating: 0, count: 4096)
-    while true {
-      let count = read(0, &chunk, chunk.count)
-      if count == 0 || (count < 0 && clinux_errno() != EINTR) { return }
     }
   }
 
@@ -40,47 +33,37 @@ enum StartCommand {
     return arguments.id
   }
 
-  private static func serve(_ arguments: ShimArguments, _ path: String) throws(SystemError) {
+  private static func serve(_ arguments: ShimArguments, _ path: String, cgroup: String) throws(SystemError) {
     // Nobody listens there: what is left of a shim that was killed.
     unlink(path)
     let socket = try UnixSocket.listen(path)
-    do throws(SystemError) { try spawn(arguments.words + ["-socket", path, serverAction], listener: socket.raw) } catch {
+    var pid: pid_t = 0
+    do throws(SystemError) {
+      pid = try spawn(arguments.words + ["-socket", path, serverAction], listener: socket.raw)
+      // Before anybody knows the address, so before there is a container.
+      if !cgroup.isEmpty { try ExistingCgroup.join(cgroup, pid: pid) }
+    } catch {
+      if pid > 0 { kill(pid, SIGKILL) }
       unlink(path)
       throw error
     }
+    adjustOutOfMemoryScore(pid)
   }
 
-  private static func spawn(_ words: [String], listener socket: Int32) throws(SystemError) {
+  private static func spawn(_ words: [String], listener: Int32) throws(SystemError) -> pid_t {
     var program = [CChar](repeating: 0, count: 4096)
     try check("readlink", "/proc/self/exe") { readlink("/proc/self/exe", &program, program.count - 1) }
+    let path = String(decoding: program.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return try ChildProgram.spawn(path, arguments: ["containerd-shim-ref-v2"] + words, descriptors: [-1, -1, -1, listener], newSession: true)
+  }
 
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    // First: the listener may be at one of the numbers that are given away below.
-    let high = clinux_fcntl(socket, F_DUPFD_CLOEXEC, 10)
-    guard high >= 0 else { throw SystemError.last("dup", "listener") }
-    defer { close(high) }
-    for fd in 0..<listener { posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0) }
-    posix_spawn_file_actions_adddup2(&actions, high, listener)
-    posix_spawn_file_actions_addclosefrom_np(&actions, listener + 1)
-
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var none = sigset_t()
-    sigemptyset(&none)
-    posix_spawnattr_setsigmask(&attributes, &none)
-    var all = sigset_t()
-    sigfillset(&all)
-    posix_spawnattr_setsigdefault(&attributes, &all)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | 0x80))
-
-    var argv: [UnsafeMutablePointer<CChar>?] = (["containerd-shim-ref-v2"] + words).map { strdup($0) }
-    argv.append(nil)
-    defer { argv.forEach { free($0) } }
-    var pid: pid_t = 0
-    let result = posix_spawn(&pid, program, &actions, &attributes, argv, clinux_environ())
-    if result != 0 { throw SystemError(errno: result, operation: "spawn", object: "the shim's server") }
+  /// When memory runs out the daemon shall outlive its shims, so each is one more worth killing, as containerd has it. What a
+  /// container has not set for itself it inherits from here.
+  private static func adjustOutOfMemoryScore(_ pid: pid_t) {
+    guard let own = try? Files.read("/proc/self/oom_score_adj", limit: 64),
+      let score = Int(String(decoding: own, as: UTF8.self).split(separator: "\n").first ?? "")
+    else { return }
+    // Raising needs no privilege; the shim works without.
+    _ = try? SmallFile.write(String(min(score + 1, 1000)), to: "/proc/\(pid)/oom_score_adj")
   }
 }

@@ -19,6 +19,8 @@ extension TaskService {
   private func ended(_ record: ExitRecord) {
     let pid = Int32(record.pid)
     for owner in containers.values {
+      // What ended a process may be the reason why this one is told now.
+      owner.memory?.check()
       if owner.first.pid == pid, owner.first.exit == nil { return firstEnded(owner, record) }
       for exec in owner.execs.values where exec.pid == pid && exec.phase == .running {
         exec.ended(record)

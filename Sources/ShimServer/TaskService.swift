@@ -7,11 +7,13 @@ final class TaskService {
   let loop: EventLoop
   let publisher: Publisher
   let namespace: String
+  let log: ShimLog
   var containers: [String: ManagedContainer] = [:]
   /// Asked for, and possible: nothing is left to look after.
   var onShutdown: (() -> Void)?
 
-  init(_ loop: EventLoop, publisher: Publisher, namespace: String) {
+  init(_ loop: EventLoop, publisher: Publisher, namespace: String, log: ShimLog) {
+    self.log = log
     self.loop = loop
     self.publisher = publisher
     self.namespace = namespace
@@ -28,7 +30,9 @@ final class TaskService {
     guard request.bundle.hasPrefix("/") else {
       throw ServiceError(.invalidArgument, "container \(request.id): bundle \"\(request.bundle)\" is not an absolute path")
     }
-    let spec = try runtime { () throws(RuntimeError) in try Container.readSpec(bundle: request.bundle) }
+    let wanted = try LaunchInput.options(request.options) ?? RuntimeOptions()
+    if wanted.systemdCgroup { throw ServiceError(.unimplemented, "container \(request.id): the systemd cgroup driver is not supported") }
+    let spec = try runtime("create") { () throws(RuntimeError) in try Container.readSpec(bundle: request.bundle) }
     let wantsTerminal = spec.process?.terminal ?? false
     guard wantsTerminal == request.terminal else {
       throw ServiceError(.invalidArgument, "container \(request.id): terminal is \(request.terminal) in the request and \(wantsTerminal) in config.json")
@@ -39,11 +43,15 @@ final class TaskService {
     let first = ManagedProcess(execID: "", paths: paths, spec: nil)
     let made: Container
     do throws(ServiceError) {
-      let io = try ProcessIO(loop, paths)
+      let io = try ProcessIO(loop, paths, ProcessIO.Owner(id: request.id, namespace: namespace, uid: wanted.ioUID, gid: wanted.ioGID))
       first.io = io
-      var options = CreateOptions(id: request.id, bundle: request.bundle, root: ShimPaths.state(namespace: namespace))
+      let root = ShimPaths.state(namespace: namespace, root: wanted.root)
+      try StateRoot.write(root, bundle: request.bundle)
+      var options = CreateOptions(id: request.id, bundle: request.bundle, root: root)
       options.stdio = io.stdio
-      made = try runtime { () throws(RuntimeError) in try Container.create(options, spec: spec) }
+      options.noPivot = wanted.noPivotRoot
+      options.noNewKeyring = wanted.noNewKeyring
+      made = try runtime("create") { () throws(RuntimeError) in try Container.create(options, spec: spec) }
       io.started(master: made.ttyMaster)
     } catch {
       first.io?.close()
@@ -51,7 +59,12 @@ final class TaskService {
       throw error
     }
     first.pid = made.initPID
-    containers[request.id] = ManagedContainer(id: request.id, bundle: request.bundle, container: made, first: first)
+    made.warnings.forEach { log.warning("container \(request.id): \($0)") }
+    let owner = ManagedContainer(id: request.id, bundle: request.bundle, container: made, first: first, options: wanted)
+    owner.memory = OutOfMemoryWatch(loop, paths: made.cgroupPaths) { [publisher] in
+      publisher.publish("/tasks/oom", "TaskOOM", TaskReference(containerID: request.id))
+    }
+    containers[request.id] = owner
     publisher.publish(
       "/tasks/create", "TaskCreate",
       TaskCreate(
@@ -85,17 +98,19 @@ final class TaskService {
       throw ServiceError(.failedPrecondition, "\(name(owner, process)) was started before")
     }
     guard let spec = process.spec else {
-      try runtime { () throws(RuntimeError) in try owner.container.start() }
+      try runtime("start") { () throws(RuntimeError) in try owner.container.start() }
       process.phase = .running
       publisher.publish("/tasks/start", "TaskStart", TaskStart(containerID: owner.id, pid: UInt32(process.pid)))
       return PidResponse(pid: UInt32(process.pid))
     }
     do throws(ServiceError) {
-      let io = try ProcessIO(loop, process.paths)
+      let io = try ProcessIO(
+        loop, process.paths,
+        ProcessIO.Owner(id: process.execID, namespace: namespace, uid: owner.options.ioUID, gid: owner.options.ioGID))
       process.io = io
       var options = ExecOptions()
       options.stdio = io.stdio
-      let executed = try runtime { () throws(RuntimeError) in try owner.container.exec(spec, options) }
+      let executed = try runtime("exec") { () throws(RuntimeError) in try owner.container.exec(spec, options) }
       process.pid = executed.pid
       io.started(master: executed.ttyMaster)
     } catch {
@@ -124,6 +139,8 @@ final class TaskService {
     guard !owner.hasRunningExecs || process.exit == nil else {
       throw ServiceError(.failedPrecondition, "container \(owner.id) has a running process and cannot be deleted")
     }
+    // The removal of a cgroup looks like an event of it.
+    owner.memory?.close()
     // Kills a container that was never started.
     try runtime { () throws(RuntimeError) in try owner.container.delete() }
     reap()

@@ -54,6 +54,7 @@ enum cinit_kind {
   CINIT_SCHEDULER,      // blob = struct sched_attr
   CINIT_IO_PRIORITY,    // a
   CINIT_CLOSE_ON_EXEC,  // a = first descriptor
+  CINIT_LOOKUP,         // path, env, source = working directory: fails as the execution would for want of a program
   CINIT_EXECUTE,        // path, list, env
 };
 

@@ -100,3 +100,12 @@ extension Cgroup {
     }
   }
 }
+
+extension Cgroup {
+  /// How many processes the kernel has killed for want of memory.
+  var outOfMemoryKills: UInt64 {
+    guard let directory = directory("memory") else { return 0 }
+    let file = directory.path + (directory.unified ? "/memory.events" : "/memory.oom_control")
+    return CgroupFile.pairs(file).first { $0.name == "oom_kill" }?.value ?? 0
+  }
+}

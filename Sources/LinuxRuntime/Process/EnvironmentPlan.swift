@@ -51,11 +51,12 @@ struct EnvironmentPlan {
     if ownsMounts { try addMountNamespace() } else { addNamespaceSettings() }
     try addNamespaceValues()
     if ownsMounts { try addRoot() } else { addPlainRoot(root) }
-    addEnd(gate: gate, profile: profile)
+    let env = try ProcessEnvironment.resolve(process, root: rootfs)
+    addEnd(gate: gate, profile: profile, env: env)
     try plan.addScheduling(process)
     plan.addProcess(
       process, capabilities: capabilities, filter: filter, personality: spec.linux.personality,
-      env: try ProcessEnvironment.resolve(process, root: rootfs), preserveFds: options.preserveFds)
+      env: env, preserveFds: options.preserveFds)
   }
 
   private func addJoins(_ namespaces: [(LinuxSpec.Namespace, Int32)]) {
@@ -220,8 +221,16 @@ struct EnvironmentPlan {
     plan.addHooks(hooks.createContainer, kind: "createContainer")
   }
 
-  private func addEnd(gate: Int32, profile: Int32?) {
+  private func addEnd(gate: Int32, profile: Int32?, env: [String]) {
     plan.addProfile(process, slot: profile)
+    // A hook may still bring the program.
+    if spec.hooks.startContainer.isEmpty {
+      plan.add(CINIT_LOOKUP, "exec \(process.args[0])") {
+        $0.path = plan.text(process.args[0])
+        $0.source = plan.text(process.cwd)
+        $0.env = plan.list(env)
+      }
+    }
     plan.addStdio(process, options.stdio)
     plan.add(CINIT_READY, "report the environment ready") {
       $0.fd = gate

@@ -52,7 +52,7 @@ struct SyncSocket: ~Copyable {
     if UInt32(bitPattern: message.value) == CINIT_HOOK.rawValue {
       return RuntimeError(.system, "\(label): \(HookRunner.reason(error: message.error, status: Int32(bitPattern: message.detail)))")
     }
-    if UInt32(bitPattern: message.value) == CINIT_EXECUTE.rawValue {
+    if [CINIT_EXECUTE.rawValue, CINIT_LOOKUP.rawValue].contains(UInt32(bitPattern: message.value)) {
       let program = String(label.dropFirst("exec ".count))
       switch message.error {
       case ENOENT where !program.contains("/"): return RuntimeError(.notFound, "exec: \"\(program)\": executable file not found in $PATH")
