@@ -30,7 +30,7 @@ import Testing
     let scene = Scene()
     let runtime = scene.runtime()
     try await runtime.start()
-    func script(_ program: RuntimeSubject.Program) -> String {
+    @Sendable func script(_ program: RuntimeSubject.Program) -> String {
       switch program {
       case .waits: "exec sleep 1000"
       case .exits(let code): "exit \(code)"
