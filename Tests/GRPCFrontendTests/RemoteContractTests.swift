@@ -1,3 +1,4 @@
+import CLinux
 import ConformanceSuites
 import ContainerdClient
 import GRPCFrontend
@@ -44,7 +45,7 @@ import Testing
     let result: Result<Void, any Error>
     do {
       // The server gives the socket its mode once it listens.
-      while !Files.exists(socket) || (try Files.status(socket).st_mode) & 0o777 != 0o660 { try await Task.sleep(for: .milliseconds(2)) }
+      while try !Files.exists(socket) || Files.status(socket).st_mode & 0o777 != 0o660 { try await Task.sleep(for: .milliseconds(2)) }
       result = .success(try await ContainerdClient.with(socket: socket, namespace: "n", body))
     } catch { result = .failure(error) }
     server.stop()
