@@ -159,7 +159,7 @@ let network: [Target] = [
   tests(
     "ShimRuntimeTests",
     ["ShimRuntime", "ConformanceSuites", "ContainerdAPI", "Protocols", "SystemKit", "CLinux", "TestSupport", swiftProtobuf, nioCore, nioPosix]),
-  tests("EndToEndTests", ["TestSupport", "SystemKit", "CLinux", "Protocols"]),
+  tests("EndToEndTests", ["ContainerdClient", "Protocols", "ShimWire", "SystemKit", "CLinux", "TestSupport"]),
 ]
 
 let coreOnly = Context.environment["CORE_ONLY"] != nil

@@ -52,17 +52,29 @@ struct RealContainers {
       #expect(try Container.load(root: bundle.root, id: "c").state == .created)
     }
 
-    @Test func startReportsAMissingProgram() throws {
+    @Test func creationReportsAMissingProgram() throws {
       let bundle = try Bundle()
-      for (program, text) in [("/nosuch", "no such file"), ("nosuch", "not found in $PATH"), ("/etc/passwd", "permission denied")] {
-        let container = try bundle.create(RuntimeSpec(json: bundle.config([program]).serialized()))
+      let cases = [
+        ("/nosuch", "no such file"), ("nosuch", "not found in $PATH"), ("/etc/passwd", "permission denied"), ("/etc", "permission denied"),
+        ("./nosuch", "no such file"),
+      ]
+      for (program, text) in cases {
         do {
-          try container.start()
-          Issue.record("\(program) ran")
-        } catch { #expect(error.message.contains(program) && error.message.contains(text), "\(error)") }
-        _ = Bundle.wait(container.initPID)
-        try container.delete()
+          _ = try bundle.create(RuntimeSpec(json: bundle.config([program]).serialized()))
+          Issue.record("\(program) was accepted")
+        } catch { #expect("\(error)".contains(program) && "\(error)".contains(text), "\(error)") }
+        #expect(!Files.exists(bundle.root + "/c"))
       }
+      // Relative to the working directory.
+      #expect(try bundle.run(RuntimeSpec(json: bundle.config(["./true"], [("process.cwd", .string("/bin"))]).serialized())).status == 0)
+    }
+
+    @Test func aLimitTooLowToStartSaysSo() throws {
+      let bundle = try Bundle()
+      do {
+        _ = try bundle.create(bundle.spec("true", [("linux.resources.memory", .record([("limit", .integer(4096))]))]))
+        Issue.record("created within a page")
+      } catch { #expect("\(error)".contains("memory"), "\(error)") }
     }
 
     @Test func aFailedCreationLeavesNothing() throws {
