@@ -42,6 +42,15 @@ extension RegistryStorage {
     try cancelUpload(id)
   }
 
+  /// Uploads that nobody has written to for a day: their clients have forgotten them.
+  func removeAbandonedUploads(now: Timestamp = .now()) throws(SystemError) {
+    for id in try Files.names(in: "\(root)/uploads") {
+      let data = "\(uploadPath(id))/data"
+      let path = Files.exists(data) ? data : uploadPath(id)
+      if Int64(try Files.status(path).st_mtim.tv_sec) < now.seconds - 86_400 { try Files.removeTree(uploadPath(id)) }
+    }
+  }
+
   func cancelUpload(_ id: String) throws { try Files.removeTree(uploadPath(id)) }
 
   private func hash(_ path: String, _ algorithm: Digest.Algorithm) throws -> Digest {

@@ -26,6 +26,7 @@ final class RegistryStorage: Sendable {
     for directory in ["blobs", "repositories", "uploads", "temporary"] { try Files.makeDirectories("\(root)/\(directory)", mode: 0o700) }
     for algorithm in Digest.Algorithm.allCases { try Files.makeDirectories("\(root)/blobs/\(algorithm.rawValue)", mode: 0o700) }
     for name in try Files.names(in: "\(root)/temporary") { try Files.removeTree("\(root)/temporary/\(name)") }
+    try removeAbandonedUploads()
   }
 
   func blobPath(_ digest: Digest) -> String { "\(root)/blobs/\(digest.algorithm.rawValue)/\(digest.hex)" }

@@ -72,7 +72,7 @@ public struct ImagePuller: Sendable {
     if descriptor.size > ImageDocument.maximumSize {
       throw ContainerdError(.resourceExhausted, "manifest \(descriptor.digest): \(descriptor.size) bytes are more than \(ImageDocument.maximumSize)")
     }
-    try await fetch(descriptor, "manifest")
+    try await fetch(descriptor, MediaType.isIndex(descriptor.mediaType) ? "index" : "manifest")
     return try await content.readAll(descriptor.digest)
   }
 }

@@ -246,6 +246,21 @@ import Testing
     }
   }
 
+  @Test func anUploadThatNobodyHasTouchedForADayIsForgottenAtTheNextStart() async throws {
+    let scratch = ScratchDirectory("ref-registry")
+    let locations = try await EmbeddedRegistry.with(.init(root: scratch.path)) { registry in
+      var locations: [String] = []
+      for _ in 0..<2 { locations.append(try #require(try await Self.ask(registry, .POST, "/v2/app/blobs/uploads/").headers.first(name: "Location"))) }
+      return locations
+    }
+    let old = try #require(locations[0].split(separator: "/").last)
+    #expect(try run(["touch", "-d", "2 days ago", "\(scratch.path)/uploads/\(old)/data"]).status == 0)
+    try await EmbeddedRegistry.with(.init(root: scratch.path)) { registry throws in
+      #expect(try await Self.ask(registry, .GET, locations[0]).status == 404)
+      #expect(try await Self.ask(registry, .GET, locations[1]).status == 204)
+    }
+  }
+
   @Test(arguments: ["0.0.0.0", "::", "192.0.2.1"]) func aRegistryIsForThisMachineOnly(_ host: String) async throws {
     let scratch = ScratchDirectory("ref-registry")
     let error = try await failure { try await EmbeddedRegistry(.init(root: scratch.path, host: host)).address }

@@ -181,3 +181,36 @@ expect_whole() {
   [ "$sent" -eq $(($(large_size) - start)) ]
   expect_whole
 }
+
+@test "three clients pull one image at the same time: every byte is fetched once" {
+  restart_slow_registry
+  : >"$WORK/access"
+  "$DAEMON" pull --address "$WORK/run/containerd.sock" "$(image)" >"$WORK/first" 2>&1 3>&- &
+  first=$!
+  c images pull --plain-http "$(image)" >"$WORK/second" 2>&1 3>&- &
+  second=$!
+  "$DAEMON" pull --address "$WORK/run/containerd.sock" "$(image)" >"$WORK/third" 2>&1 3>&- &
+  third=$!
+  for client in $first $second $third; do
+    wait_for "$client"
+    [ "$status" -eq 0 ] || { cat "$WORK/first" "$WORK/second" "$WORK/third"; false; }
+  done
+  cat "$WORK/access"
+  # Who comes second may ask before it learns that the ref is taken, but gets no more than buffers hold.
+  sent=$(fetched "$(large)" | awk '{ sum += $3 } END { print sum }')
+  [ "$sent" -ge "$(large_size)" ]
+  [ "$sent" -le $(($(large_size) + 1000000)) ]
+  expect_whole
+}
+
+# The registry that the test before has left behind is a fast one.
+restart_slow_registry() {
+  kill "$(cat "$WORK/registry.pid")"
+  "$DAEMON" registry serve --root "$WORK/registry" --listen "$(registry)" --limit-rate 4000000 --access-log "$WORK/access" \
+    >"$WORK/registry.again" 2>>"$WORK/registry.log" 3>&- &
+  echo $! >"$WORK/registry.pid"
+  disown $!
+  for _ in $(seq 100); do [ -s "$WORK/registry.again" ] && return 0; sleep 0.1; done
+  echo "the registry did not come up:"; cat "$WORK/registry.log"
+  return 1
+}
