@@ -151,7 +151,7 @@ let network: [Target] = [
   tests(
     "GRPCFrontendTests",
     [
-      "GRPCFrontend", "GRPCTransport", "ContainerdClient", "ConformanceSuites", "SystemKit", "CLinux", "ContainerdAPI", "Protocols", "InMemoryFakes", "Hashing", logging,
+      "GRPCFrontend", "GRPCTransport", "ContainerdClient", "ConformanceSuites", "CLinux", "ContainerdAPI", "Protocols", "InMemoryFakes", "Hashing", logging,
       grpcCore,
       swiftProtobuf, "TestSupport",
       product("GRPCInProcessTransport", "grpc-swift-2"),

@@ -5,6 +5,8 @@ extension ShimRuntime {
   /// Makes the bundle, starts a shim in it and has it make the container. If any step fails nothing is left: no bundle, no shim,
   /// no container.
   public func create(_ request: TaskCreation) async throws -> any ContainerTask {
+    // Shims disagree about what this is; some only say that a file ended.
+    if request.spec.value.isEmpty { throw ContainerdError.invalidArgument("create task \(request.id): the spec is empty") }
     let bundle = try Bundle(TaskKey(namespace: request.namespace, id: request.id), configuration: context.configuration)
     try registry.reserve(bundle.key)
     do {

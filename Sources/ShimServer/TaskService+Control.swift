@@ -61,6 +61,10 @@ extension TaskService {
 
   func pause(_ request: ProcessRequest) throws(ServiceError) {
     let owner = try container(request.id)
+    // The runtime would freeze a created container too; a task that does not run has nothing to hold still.
+    guard owner.first.phase == .running, owner.container.state != .paused else {
+      throw ServiceError(.failedPrecondition, "container \(owner.id) is not running and cannot be paused")
+    }
     try runtime { () throws(RuntimeError) in try owner.container.pause() }
     publisher.publish("/tasks/paused", "TaskPaused", TaskReference(containerID: owner.id))
   }

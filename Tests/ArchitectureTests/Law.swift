@@ -15,6 +15,7 @@ enum Layers {
   static let unpacking: Set = ["ImageUnpack"]
   static let metadata: Set = ["Metadata"]
   static let specs: Set = ["ContainerSpec"]
+  static let configuration: Set = ["DaemonConfiguration"]
   static let shimManagement: Set = ["ShimRuntime"]
   static let runtime: Set = ["LinuxRuntime", "CInit", "ShimServer", "ShimWire", "refrun", "containerd-shim-ref-v2"]
   static let services: Set = ["GRPCFrontend", "GRPCTransport"]
@@ -22,7 +23,7 @@ enum Layers {
   static let registry: Set = ["EmbeddedRegistry"]
 
   static let all: [Set<String>] = [
-    fetching, content, snapshots, archives, unpacking, metadata, specs, shimManagement, runtime, services, client, registry,
+    fetching, content, snapshots, archives, unpacking, metadata, specs, configuration, shimManagement, runtime, services, client, registry,
   ]
   static let storage = content.union(snapshots).union(archives).union(unpacking).union(metadata)
 

@@ -7,7 +7,6 @@ import Hashing
 import InMemoryFakes
 import Logging
 import Protocols
-import SystemKit
 import TestSupport
 import Testing
 
@@ -44,12 +43,17 @@ import Testing
     let serving = Task { try await server.serve() }
     let result: Result<Void, any Error>
     do {
-      // The server gives the socket its mode once it listens.
-      while try !Files.exists(socket) || Files.status(socket).st_mode & 0o777 != 0o660 { try await Task.sleep(for: .milliseconds(2)) }
+      while !listens(socket) { try await Task.sleep(for: .milliseconds(2)) }
       result = .success(try await ContainerdClient.with(socket: socket, namespace: "n", body))
     } catch { result = .failure(error) }
     server.stop()
     try await serving.value
     try result.get()
+  }
+
+  /// The server gives the socket its mode once it listens.
+  private static func listens(_ socket: String) -> Bool {
+    var status = stat()
+    return stat(socket, &status) == 0 && status.st_mode & 0o777 == 0o660
   }
 }

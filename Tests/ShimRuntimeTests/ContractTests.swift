@@ -22,6 +22,8 @@ import Testing
     var isThere: Bool { Files.exists(path) }
   }
 
+  private static let namespace = "shimrt-contract"
+
   @Test(.enabled(if: Shim.ours.isThere, "containerd-shim-ref-v2 is not built beside the tests: build the whole package")) func ourShimTakesPart() {
     #expect(Shim.allCases.filter(\.isThere) == Shim.allCases)
   }
@@ -30,21 +32,35 @@ import Testing
     let scene = Scene()
     let runtime = scene.runtime()
     try await runtime.start()
-    @Sendable func script(_ program: RuntimeSubject.Program) -> String {
-      switch program {
-      case .waits: "exec sleep 1000"
-      case .exits(let code): "exit \(code)"
-      }
+    let subject = RuntimeSubject(runtime: runtime, keep: scene) { id, program in
+      var request = try BusyboxContainer(scene: scene, id: "contract-\(id)").request(Self.script(program))
+      request.namespace = Self.namespace
+      request.id = id
+      request.runtime = shim.path
+      return request
+    } exec: { container, id, program in
+      try BusyboxContainer(scene: scene, id: "contract-\(container)").exec(id, Self.script(program))
     }
-    try await contract.run(
-      on: RuntimeSubject(runtime: runtime, keep: scene) { id, program in
-        var request = try BusyboxContainer(scene: scene, id: "contract-\(id)").request(script(program))
-        request.id = id
-        request.runtime = shim.path
-        return request
-      } exec: { container, id, program in
-        try BusyboxContainer(scene: scene, id: "contract-\(container)").exec(id, script(program))
-      })
+    let result: Result<Void, any Error>
+    do { result = .success(try await contract.run(on: subject)) } catch { result = .failure(error) }
+    // What a failed case leaves running must not meet the next one.
+    for task in try await runtime.tasks(in: Self.namespace) { try await end(task) }
     await runtime.stop()
+    try result.get()
+  }
+
+  private static func script(_ program: RuntimeSubject.Program) -> String {
+    switch program {
+    case .waits: "exec sleep 1000"
+    case .exits(let code): "exit \(code)"
+    }
+  }
+
+  private func end(_ task: any ContainerTask) async throws {
+    do { try await task.kill(exec: nil, signal: 9, all: true) } catch let error as ContainerdError where error.code == .notFound {}
+    do { _ = try await task.delete(exec: nil) } catch let error as ContainerdError where error.code == .failedPrecondition {
+      _ = try await task.wait(exec: nil)
+      _ = try await task.delete(exec: nil)
+    }
   }
 }
