@@ -10,6 +10,7 @@ start_daemon() {
   disown $! # its death is for us to report, not for the shell
   for _ in $(seq 100); do
     ctr -a "$WORK/run/containerd.sock" version >/dev/null 2>&1 && return 0
+    kill -0 "$(cat "$WORK/daemon.pid")" 2>/dev/null || break # it has ended already
     sleep 0.1
   done
   echo "the daemon did not come up:"; tail -20 "$WORK/daemon.log"

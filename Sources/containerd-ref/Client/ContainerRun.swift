@@ -22,7 +22,8 @@ struct ContainerRun: Sendable {
     id = options.id
     try Identifiers.validate(id, kind: "container id")
     labels = try pairs(options.life.label, "--label")
-    annotations = try pairs(options.life.annotation, "--annotation")
+    // As ctr has it: labels are told to the runtime too.
+    annotations = try labels.merging(pairs(options.life.annotation, "--annotation")) { $1 }
     mounts = try options.program.mount.map { text throws(ContainerdError) in try SpecMount(parsing: text) }
     var namespaces: [String: String] = [:]
     for text in options.program.withNs {

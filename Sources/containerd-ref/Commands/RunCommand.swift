@@ -39,7 +39,7 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The runtime.", valueName: "name"))
     var runtime = "io.containerd.runc.v2"
     @OptionGroup var snapshots: SnapshotterOption
-    @Option(help: ArgumentHelp("A label for the container; may be repeated.", valueName: "KEY=VALUE"))
+    @Option(help: ArgumentHelp("A label for the container, and an annotation in the runtime's spec; may be repeated.", valueName: "KEY=VALUE"))
     var label: [String] = []
     @Option(help: ArgumentHelp("An annotation in the runtime's spec; may be repeated.", valueName: "KEY=VALUE"))
     var annotation: [String] = []
