@@ -94,7 +94,7 @@ let core: [Target] = [
   tests("ProtocolsTests", ["Protocols", "Hashing", "OCI"]),
   tests("SystemKitTests", ["SystemKit", "CLinux", "BlockingIO", "TestSupport"]),
   tests("InMemoryFakesTests", ["InMemoryFakes", "Protocols", "Hashing", "ConformanceSuites", "TestSupport"]),
-  tests("LocalContentStoreTests", ["LocalContentStore", "Protocols", "Hashing", "SystemKit", "ConformanceSuites", "TestSupport"]),
+  tests("LocalContentStoreTests", ["LocalContentStore", "Protocols", "Hashing", "SystemKit", "CLinux", "ConformanceSuites", "TestSupport"]),
   tests(
     "LayerArchiveTests",
     [

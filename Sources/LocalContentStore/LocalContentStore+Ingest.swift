@@ -55,6 +55,7 @@ extension LocalContentStore {
         return doomed
       }
       guard let doomed else { throw ContainerdError.notFound("ingest ref \(ref)") }
+      CrashPoint.pass("abort.doomed")
       do { try Files.removeTree(doomed) } catch { throw ContainerdError(error, "ingest \(ref)") }
     }
   }

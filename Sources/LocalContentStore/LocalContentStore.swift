@@ -35,7 +35,7 @@ public final class LocalContentStore: ContentStore {
       for directory in ["blobs/sha256", "blobs/sha384", "blobs/sha512", "ingest", "labels/sha256", "labels/sha384", "labels/sha512"] {
         try Files.makeDirectories("\(root)/\(directory)", mode: 0o700)
       }
-      for name in try Files.names(in: "\(root)/ingest") where name.contains(Self.doomedMark) { try Files.removeTree("\(root)/ingest/\(name)") }
+      try removeLeftovers()
     } catch { throw ContainerdError(error, "content store \(root)") }
   }
 
@@ -83,6 +83,7 @@ public final class LocalContentStore: ContentStore {
           if clinux_errno() == ENOENT { throw ContainerdError.notFound("content \(digest)") }
           throw ContainerdError(SystemError.last("unlink", path), "content \(digest)")
         }
+        CrashPoint.pass("delete.unlinked")
         unlink(labels)
       }
       do { try Files.syncDirectory(Files.parent(of: path)) } catch { throw ContainerdError(error, "content \(digest)") }

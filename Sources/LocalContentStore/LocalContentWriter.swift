@@ -37,11 +37,15 @@ final class LocalContentWriter: ContentWriter {
     } else {
       try Files.removeTree(directory)
       try Files.makeDirectories(directory, mode: 0o700)
+      CrashPoint.pass("ingest.made")
       try Files.writeAtomically(Array(startedAt.description.utf8), to: "\(directory)/startedat")
       if total > 0 { try Files.writeAtomically(Array(String(total).utf8), to: "\(directory)/total") }
       if let digest = expected.digest { try Files.writeAtomically(Array(digest.description.utf8), to: "\(directory)/expected") }
       try Files.writeAtomically(Array(ref.utf8), to: "\(directory)/ref")
     }
+    CrashPoint.pass("ingest.described")
+    // A commit that was interrupted has made it read-only. Absent is fine: it is made below.
+    chmod("\(directory)/data", 0o600)
     let data = try Files.open("\(directory)/data", O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
     var hasher = Hasher(expected.digest?.algorithm ?? .sha256)
     let offset = try Self.hashExisting(data, &hasher, path: "\(directory)/data")
@@ -150,9 +154,11 @@ final class LocalContentWriter: ContentWriter {
         throw ContainerdError.failedPrecondition("ingest \(self.ref): unexpected commit digest \(digest), expected \(expected)")
       }
       try self.flush()
+      CrashPoint.pass("commit.flushed")
       let (existed, doomed) = try self.publish(digest, labels)
       do {
         if !existed { try Files.syncDirectory(Files.parent(of: self.store.blobPath(digest))) }
+        CrashPoint.pass("commit.doomed")
         if let doomed { try Files.removeTree(doomed) }
       } catch { throw ContainerdError(error, "ingest \(self.ref): commit \(digest)") }
       if existed { throw ContainerdError.alreadyExists("content \(digest)") }
@@ -177,7 +183,9 @@ final class LocalContentWriter: ContentWriter {
       do {
         if !existed {
           if !labels.isEmpty { try store.writeLabels(labels, of: digest) }
+          CrashPoint.pass("commit.labelled")
           try check("rename", blob) { rename("\(directory)/data", blob) }
+          CrashPoint.pass("commit.renamed")
         }
         return (existed, try store.doom(ref))
       } catch { throw ContainerdError(error, "ingest \(ref): commit \(digest)") }
