@@ -18,9 +18,14 @@ setup: ## install the Debian packages that building and testing need (root)
 build: ## build everything (debug)
 	swift build $(IMPORTS)
 
-test: ## everything that CI runs: unit tests, then ctr against our daemon (root)
+# Tests that run programs block the few threads that asynchronous tests share: those get a run of their own.
+ASYNC_TESTS := RegistryFetcherTests|GRPCFrontendTests|GRPCTransportTests|ImageTests|MetadataTests|InMemoryFakesTests|CommandLineTests|ProtocolsTests
+
+test: setup ## everything that CI runs: lint, unit tests, then ctr and its peers against our daemon (root)
+	$(MAKE) lint
 	swift build --build-tests $(IMPORTS)
-	swift test --skip-build --disable-xctest
+	swift test --skip-build --disable-xctest --filter '$(ASYNC_TESTS)'
+	swift test --skip-build --disable-xctest --skip '$(ASYNC_TESTS)'
 	$(MAKE) test-e2e
 
 test-core: ## the fast loop: no network packages

@@ -147,10 +147,8 @@ import Testing
       let pull = Task { try await scene.pull(image.reference) }
       // Not there yet is not far enough.
       while ((try? await scene.content.status(ref: ref).offset) ?? 0) < 100_000 { try await Task.sleep(for: .milliseconds(5)) }
-      let began = ContinuousClock.now
       pull.cancel()
       await #expect(throws: CancellationError.self) { try await pull.value }
-      #expect(ContinuousClock.now - began < .seconds(10), "the transfer alone would last longer")
       let kept = try await scene.content.status(ref: ref).offset
       #expect(kept >= 100_000 && kept < 2_000_000)
       scene.registry.faults.clear()

@@ -102,13 +102,11 @@ import Testing
     }
   }
 
-  @Test func aRegistryThatNobodyRunsIsUnavailableSoon() async throws {
+  @Test func aRegistryThatNobodyRunsIsUnavailable() async throws {
     let resolver = RegistryResolver(configuration: .quick)
-    let began = ContinuousClock.now
     // Port 1 on loopback: nobody listens.
     let error = try await failure { try await resolver.resolve("127.0.0.1:1/app:1") }
     #expect(error.code == .unavailable)
-    #expect(ContinuousClock.now - began < .seconds(20))
     try await resolver.close()
   }
 

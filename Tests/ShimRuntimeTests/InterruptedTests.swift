@@ -114,9 +114,8 @@ import Testing
       ])
     try bundle.write(ShimEndpoint(address: "unix://\(scene.directory.path)/s"))
     let runtime = scene.runtime()
-    let begun = ContinuousClock.now
+    // Comes back at all: the shim answers only after the test has opened the gate, below.
     await runtime.reattach()
-    #expect(ContinuousClock.now - begun < .seconds(10))
     try await expectNothingLeft(bundle, runtime)
     #expect(scene.events.topics == ["/tasks/exit", "/tasks/delete"])
     gate.resolve(.success(()))
@@ -168,7 +167,7 @@ import Testing
   @Test func aFailedStartLeavesNothingAndSaysWhatTheShimSaid() async throws {
     let runtime = scene.runtime()
     let request = TaskCreation(
-      namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: []), rootfs: [],
+      namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: Array("{}".utf8)), rootfs: [],
       runtime: try shim("if [ $ACTION = start ]; then echo no such luck >&2; exit 1; fi"))
     do {
       _ = try await runtime.create(request)
@@ -193,7 +192,7 @@ import Testing
       ])
     let runtime = scene.runtime()
     let request = TaskCreation(
-      namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: []), rootfs: [],
+      namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: Array("{}".utf8)), rootfs: [],
       runtime: try shim("if [ $ACTION = start ]; then echo unix://\(scene.directory.path)/s; fi"))
     do {
       _ = try await runtime.create(request)
@@ -212,7 +211,7 @@ import Testing
     try bundle.make(spec: [])
     let runtime = scene.runtime()
     let request = TaskCreation(
-      namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: []), rootfs: [],
+      namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: Array("{}".utf8)), rootfs: [],
       runtime: try shim("if [ $ACTION = start ]; then exit 1; fi"))
     #expect(await code { try await runtime.create(request) } == .unknown, "the start is reached")
     try await expectNothingLeft(bundle, runtime)
@@ -220,7 +219,7 @@ import Testing
 
   @Test func anUnknownRuntimeLeavesNothing() async throws {
     let runtime = scene.runtime()
-    let request = TaskCreation(namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: []), rootfs: [], runtime: "io.nobody.has-this.v9")
+    let request = TaskCreation(namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: Array("{}".utf8)), rootfs: [], runtime: "io.nobody.has-this.v9")
     #expect(await code { try await runtime.create(request) } == .invalidArgument)
     #expect(!Files.exists(try scene.bundle("c1").path))
     #expect(await code { try await runtime.task("c1", namespace: "n") } == .notFound)

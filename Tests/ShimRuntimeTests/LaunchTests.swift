@@ -121,10 +121,9 @@ import Testing
   }
 
   @Test func aServerThatItLeavesBehindIsNotWaitedFor() throws {
-    let begun = ContinuousClock.now
-    let result = try child("sleep 5 & echo unix:///s").run(timeout: .seconds(20))
+    // Waiting for the one left behind would end in the timeout's error.
+    let result = try child("sleep 90 & echo unix:///s").run(timeout: .seconds(60))
     #expect(String(decoding: result.output, as: UTF8.self) == "unix:///s\n")
-    #expect(ContinuousClock.now - begun < .seconds(4))
   }
 
   @Test func oneThatTakesTooLongIsKilled() {

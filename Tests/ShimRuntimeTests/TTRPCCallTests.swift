@@ -132,10 +132,9 @@ import Testing
       "a.S/M": .inOrder { _ in [1] },
     ])
     let client = try await connect()
-    let begun = ContinuousClock.now
+    // The answer comes only after the gate is opened, below: without the timeout this would wait for ever.
     let error = await error { try await client.call(service: "a.S", method: "Never", payload: [], timeout: .milliseconds(50)) }
     #expect(error?.code == .deadlineExceeded)
-    #expect(ContinuousClock.now - begun < .seconds(5))
     gate.resolve(.success(()))  // the late answer is dropped
     #expect(try await client.call(service: "a.S", method: "M", payload: []) == [1])
     await server.close()
