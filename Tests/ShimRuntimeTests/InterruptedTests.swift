@@ -219,7 +219,8 @@ import Testing
 
   @Test func anUnknownRuntimeLeavesNothing() async throws {
     let runtime = scene.runtime()
-    let request = TaskCreation(namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: Array("{}".utf8)), rootfs: [], runtime: "io.nobody.has-this.v9")
+    let request = TaskCreation(
+      namespace: "n", id: "c1", spec: TypedValue(typeURL: "spec", value: Array("{}".utf8)), rootfs: [], runtime: "io.nobody.has-this.v9")
     #expect(await code { try await runtime.create(request) } == .invalidArgument)
     #expect(!Files.exists(try scene.bundle("c1").path))
     #expect(await code { try await runtime.task("c1", namespace: "n") } == .notFound)
