@@ -185,7 +185,7 @@ teardown() {
   same --env A=1 --cwd /data --read-only --label a=b --mount type=bind,src=/tmp,dst=/host,options=rbind:ro
   same --memory-limit 67108864 --cpus 0.5 --cap-add CAP_SYS_ADMIN --cap-drop CAP_MKNOD
   same --net-host
-  same --with-ns network:/proc/1/ns/net --annotation x=y --allow-new-privs --cpu-shares 77
+  same --with-ns network:/proc/$$/ns/net --annotation x=y --allow-new-privs --cpu-shares 77
 }
 
 @test "a terminal: size, change of size, ^C, exit status" {

@@ -52,8 +52,8 @@ struct ContainerRemoval: Sendable {
   private func end(_ task: any ContainerTask, paused: Bool) async throws {
     // One that has just ended cannot be signalled.
     do { try await task.kill(exec: nil, signal: 9, all: true) } catch let error as ContainerdError where error.code == .notFound {}
-    // A paused process dies when it goes on.
-    if paused { try await task.resume() }
+    // A paused process dies when it goes on. A runtime of today lets it go on for that by itself.
+    if paused, try await task.state(exec: nil).status == .paused { try await task.resume() }
     _ = try await task.wait(exec: nil)
   }
 }
