@@ -1,3 +1,4 @@
+import CLinux
 import ConformanceSuites
 import Protocols
 import ShimRuntime
@@ -18,7 +19,13 @@ import Testing
     var description: String { rawValue }
 
     /// Ours is built beside the tests.
-    var path: String { self == .debians ? BusyboxContainer.shim : "\(Files.parent(of: CommandLine.arguments[0]))/\(rawValue)" }
+    var path: String { self == .debians ? BusyboxContainer.shim : "\(Self.builtBeside)/\(rawValue)" }
+    /// Absolute, however the tests were started: a shim is found by nothing else.
+    private static let builtBeside: String = {
+      guard let program = realpath("/proc/self/exe", nil) else { return "." }
+      defer { free(program) }
+      return Files.parent(of: String(cString: program))
+    }()
     var isThere: Bool { Files.exists(path) }
   }
 
