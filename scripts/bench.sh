@@ -8,6 +8,7 @@ export BUILD_DIR=${BUILD_DIR:-$here/.build/release}
 source "$here/Tests/e2e/lib.bash"
 [ "$(id -u)" = 0 ] || { echo "the benchmark mounts and runs containers: run it as root" >&2; exit 1; }
 rounds=${ROUNDS:-7}
+tag=bench-$$ # ids that no other run on this machine has
 suite_up
 trap suite_down EXIT
 mkdir -p "$WORK/peer-root" "$WORK/peer-run" "$WORK/samples"
@@ -52,19 +53,22 @@ get() { at "$1" content get "$random" >/dev/null; }
 order() { if [ $(($1 % 2)) = 1 ]; then echo ours peer; else echo peer ours; fi; }
 
 for who in ours peer; do at $who images pull --plain-http "$(image)" >/dev/null; done # both warm
-for who in ours peer; do at $who run -d "$(image)" bench-exec sleep 100000; done
+for who in ours peer; do at $who run -d "$(image)" "$tag-exec" sleep 100000; done
 for round in $(seq "$rounds"); do
   for who in $(order "$round"); do
-    sample run $who at $who run --rm "$(image)" "bench-$round" true
-    sample exec $who at $who tasks exec --exec-id "e$round" bench-exec true
     sample ingest $who ingest $who
+    # A blob that nothing holds is garbage to the peer at its next collection.
+    at $who content label "$random" containerd.io/gc.root=bench >/dev/null
     sample get $who get $who
     at $who content rm "$random" >/dev/null
+    sample exec $who at $who tasks exec --exec-id "e$round" "$tag-exec" true
+    sample run $who at $who run --rm "$(image)" "$tag-$round" true
+    sleep 0.5 # collections that the removal has caused are over before the next one begins
   done
 done
 for who in ours peer; do
-  at $who tasks rm -f bench-exec >/dev/null 2>&1 || true
-  at $who containers rm bench-exec
+  at $who tasks rm -f "$tag-exec" >/dev/null 2>&1 || true
+  at $who containers rm "$tag-exec"
   at $who images rm --sync "$(image)" >/dev/null
 done
 for round in $(seq "$rounds"); do
