@@ -43,6 +43,7 @@ final class Dispatcher {
       service.log.debug("\(request.service)/\(request.method)")
       service.reap()
       if request.method == "Wait" { return try wait(decode(request.payload), answer) }
+      if request.method == "Delete" { return try delete(decode(request.payload), answer) }
       answer(.success(try perform(request.method, request.payload)))
     } catch {
       answer(.failure(error))
@@ -59,12 +60,20 @@ final class Dispatcher {
     }
   }
 
+  /// A process's terminal is emptied before the process is forgotten: clients delete as soon as they know the exit, and then read on.
+  private func delete(_ request: ProcessRequest, _ answer: @escaping (Result<[UInt8], ServiceError>) -> Void) throws(ServiceError) {
+    let process = try service.container(request.id).process(request.execID)
+    let finish = { [service] in
+      do throws(ServiceError) { answer(.success(try service.delete(request).encoded)) } catch { answer(.failure(error)) }
+    }
+    if process.exit != nil, let io = process.io { io.whenDelivered(finish) } else { finish() }
+  }
+
   private func perform(_ method: String, _ payload: [UInt8]) throws(ServiceError) -> [UInt8] {
     switch method {
     case "State": return try service.state(decode(payload)).encoded
     case "Create": return try service.create(decode(payload)).encoded
     case "Start": return try service.start(decode(payload)).encoded
-    case "Delete": return try service.delete(decode(payload)).encoded
     case "Pids": return try service.pids(decode(payload)).encoded
     case "Pause": try service.pause(decode(payload))
     case "Resume": try service.resume(decode(payload))

@@ -33,6 +33,9 @@ final class ProcessIO {
   private var ends: [Int32] = []
   private(set) var stdio = Stdio(stdin: -1, stdout: -1, stderr: -1)
   private var relay: TerminalRelay?
+  private var onDelivered: [() -> Void] = []
+  /// How long a deletion waits for a client that does not read: milliseconds.
+  private static let patience: Int64 = 2000
   private var program: LogProgram?
 
   init(_ loop: EventLoop, _ paths: Paths, _ owner: Owner) throws(ServiceError) {
@@ -140,6 +143,19 @@ final class ProcessIO {
     relay.finish { [self] in close() }
   }
 
+  /// Calls once: when the terminal of an ended process is empty, or when its client has not read for too long.
+  func whenDelivered(_ action: @escaping () -> Void) {
+    if relay == nil { return action() }
+    onDelivered.append(action)
+    if onDelivered.count == 1 { loop.after(milliseconds: Self.patience) { [weak self] in self?.delivered() } }
+  }
+
+  private func delivered() {
+    let actions = onDelivered
+    onDelivered = []
+    actions.forEach { $0() }
+  }
+
   /// At once.
   func close() {
     relay?.close()
@@ -150,5 +166,6 @@ final class ProcessIO {
     ends = []
     program?.finish()
     program = nil
+    delivered()
   }
 }

@@ -203,3 +203,26 @@ PYTHON
   mv "$WORK/config.good" "$WORK/config.toml"
   start_daemon
 }
+
+@test "what a program wrote to its terminal arrives whole, though its client deletes it at once" {
+  local i
+  c run -d --null-io "$(image)" talker /bin/sleep 300
+  cat >"$WORK/terminal.py" <<'PYTHON'
+import os, pty, sys
+out = bytearray()
+def read(fd):
+    data = os.read(fd, 65536)
+    out.extend(data)
+    return data
+status = pty.spawn(sys.argv[1:], read)
+text = bytes(out).decode(errors="replace").rstrip()
+if not text.endswith("99999 100000"):
+    sys.exit("the output ends with %r" % text[-40:])
+PYTHON
+  for i in $(seq 15); do
+    python3 "$WORK/terminal.py" ctr -a "$WORK/run/containerd.sock" tasks exec -t --exec-id "e$i" talker /bin/seq -s ' ' 100000 </dev/null >"$WORK/terminal.out" 2>&1 ||
+      { tail -c 200 "$WORK/terminal.out"; return 1; }
+  done
+  c tasks rm -f talker || true
+  c containers rm talker
+}
