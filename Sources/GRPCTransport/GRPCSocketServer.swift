@@ -8,14 +8,14 @@ public struct GRPCSocketServer: Sendable {
   /// containerd's limit for one message, both ways.
   public static let maximumMessageSize = 16 << 20
 
-  private let group: MultiThreadedEventLoopGroup
+  /// One thread serves every socket of this process. It is never ended: whatever a connection still has to say at its end is said on it.
+  private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let server: GRPCServer<UnknownMethods<HTTP2ServerTransport.Custom<UnixListener>>>
 
   public init(
     socket path: String, uid: UInt32? = nil, gid: UInt32? = nil, maximumMessageSize: Int = Self.maximumMessageSize, services: [any RegistrableRPCService],
     interceptors: [any ServerInterceptor] = []
   ) {
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     var config = HTTP2ServerTransport.Custom<UnixListener>.Config.defaults
     // The default holds every reply back up to 100 µs in the hope of company.
     config.connection.flushCoalescing = nil
@@ -26,20 +26,13 @@ public struct GRPCSocketServer: Sendable {
     // grpc-go opens a stream for each layer at once before it has seen a limit, and swift-nio-http2 ends the connection at the 101st.
     config.http2.maxConcurrentStreams = 1 << 16
     config.rpc.maxRequestPayloadSize = maximumMessageSize
-    let transport = HTTP2ServerTransport.Custom(listenerFactory: UnixListener(path: path, uid: uid, gid: gid, group: group), config: config)
-    self.group = group
+    let transport = HTTP2ServerTransport.Custom(listenerFactory: UnixListener(path: path, uid: uid, gid: gid, group: Self.group), config: config)
     self.server = GRPCServer(transport: UnknownMethods(transport, services: services), services: services, interceptors: interceptors)
   }
 
   /// Serves until `stop`, or until the socket cannot be had.
   public func serve() async throws {
-    let result: Result<Void, any Error>
-    do {
-      result = .success(try await withTaskExecutorPreference(EventLoopExecutor(loop: group.next())) { try await server.serve() })
-    } catch { result = .failure(error) }
-    // The loop's thread is the server's own, and ends with it.
-    try await group.shutdownGracefully()
-    try result.get()
+    try await withTaskExecutorPreference(EventLoopExecutor(loop: Self.group.next())) { try await server.serve() }
   }
 
   /// Takes no new calls; `serve` returns when the present ones have ended.

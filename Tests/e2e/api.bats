@@ -159,10 +159,14 @@ PYTHON
     [[ "$output" == *"$file is missing"* ]]
     mv "$file.away" "$file"
   done
+  # A daemon that was ended leaves changes in the write-ahead log, the first page's too: it goes with the good copy.
   cp "$database" "$database.good"
+  for file in "$database-wal" "$database-shm"; do [ ! -e "$file" ] || mv "$file" "$file.away"; done
   printf 'this is no database, and it was one' | dd of="$database" conv=notrunc status=none
   refused
   [[ "$output" == *"$database is damaged"* ]]
+  rm -f "$database-wal" "$database-shm"
+  for file in "$database-wal" "$database-shm"; do [ ! -e "$file.away" ] || mv "$file.away" "$file"; done
   mv "$database.good" "$database"
   start_daemon
   [ "$(c content ls -q; c snapshots ls)" = "$listed" ]
