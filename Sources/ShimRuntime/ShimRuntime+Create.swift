@@ -31,6 +31,8 @@ extension ShimRuntime {
       let log = try await launch.prepare()
       let service = try await launch.start(options: request.options)
       let pid = try await launch.create(request, service: service)
+      // Whoever has gone away meanwhile would never learn of the task.
+      try Task.checkCancellation()
       return ShimTask(
         bundle: bundle, service: service, binary: binary, log: log, pid: pid, context: context, onGone: releasing(bundle.key))
     } catch {

@@ -11,7 +11,8 @@ final class Server {
   private let service: TaskService
   private let dispatcher: Dispatcher
   private let publisher: Publisher
-  private let socketPath: String
+  /// Nil once nobody is to come any more.
+  private var socketPath: String?
   private var signals: Int32 = -1
   private var connections: [ObjectIdentifier: Connection] = [:]
 
@@ -26,12 +27,21 @@ final class Server {
   func run() throws(ServiceError) {
     do throws(SystemError) { try prepare() } catch { throw ServiceError(.unknown, "serve: \(error)") }
     service.onShutdown = { [self] in
+      stopListening()
       // The answer goes out first.
       publisher.whenIdle { self.loop.after(milliseconds: 20) { self.loop.stop() } }
       loop.after(milliseconds: Self.patience) { self.loop.stop() }
     }
     loop.run()
-    if !socketPath.isEmpty { unlink(socketPath) }
+  }
+
+  /// At once, not at the very end: while the last events go out, a shim for a new container of the same name must not take this one for living.
+  private func stopListening() {
+    guard let path = socketPath else { return }
+    socketPath = nil
+    loop.unwatch(StartCommand.listener)
+    if !path.isEmpty { unlink(path) }
+    close(StartCommand.listener)
   }
 
   private func prepare() throws(SystemError) {

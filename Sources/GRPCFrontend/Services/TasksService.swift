@@ -17,12 +17,14 @@ struct TasksService: Containerd_Services_Tasks_V1_Tasks.SimpleServiceProtocol {
     if request.hasCheckpoint { throw ContainerdError.notImplemented("restoring task \(request.containerID) from a checkpoint") }
     let container = try await metadata.containers(in: scope).get(request.containerID)
     guard let spec = container.spec else { throw ContainerdError.failedPrecondition("container \(container.id) has no spec") }
-    let task = try await runtime.create(
+    let creation =
       TaskCreation(
         namespace: scope.namespace, id: container.id, spec: spec, rootfs: request.rootfs.map(Mount.init(wire:)),
         io: TaskIO(stdin: request.stdin, stdout: request.stdout, stderr: request.stderr, terminal: request.terminal),
         options: request.hasOptions ? TypedValue(wire: request.options) : container.runtimeOptions,
-        runtime: request.runtimePath.isEmpty ? container.runtime : request.runtimePath))
+        runtime: request.runtimePath.isEmpty ? container.runtime : request.runtimePath)
+    // A client that hangs up before it learns of the task leaves none behind.
+    let task = try await untilClientLeaves(context) { [runtime] in try await runtime.create(creation) }
     let state = try await task.state(exec: nil)
     return .with {
       $0.containerID = container.id
