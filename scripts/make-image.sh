@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a small OCI image from this machine's own packages: make-image.sh LAYOUT [TAG]
 # Three layers: BusyBox with its links, users; files that are then changed; deletions, an opaque directory and hard links.
-# Needs busybox-static, umoci, jq and root.
+# Needs busybox-static, umoci and root.
 set -euo pipefail
 layout=$1
 tag=${2:-latest}
