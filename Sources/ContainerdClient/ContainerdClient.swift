@@ -49,14 +49,11 @@ public struct ContainerdClient: Sendable {
   public func leased<Value: Sendable>(_ body: @Sendable (ContainerdClient) async throws -> Value) async throws -> Value {
     let leases = Containerd_Services_Leases_V1_Leases.Client(wrapping: client)
     let expiry = Timestamp.now().advanced(bySeconds: 24 * 3600)
-    let id = try await call {
-      try await leases.create(
-        Containerd_Services_Leases_V1_CreateRequest.with {
-          $0.id = "containerd-ref-\(Timestamp.now().nanoseconds)-\(UInt32.random(in: 0...UInt32.max))"
-          $0.labels = ["containerd.io/gc.expire": expiry.description]
-        }, metadata: metadata
-      ).lease.id
+    let request = Containerd_Services_Leases_V1_CreateRequest.with {
+      $0.id = "containerd-ref-\(Timestamp.now().nanoseconds)-\(UInt32.random(in: 0...UInt32.max))"
+      $0.labels = ["containerd.io/gc.expire": expiry.description]
     }
+    let id = try await Self.finishing { try await call { try await leases.create(request, metadata: metadata).lease.id } }
     // In a task of its own: an interrupted body's task is cancelled, and a cancelled task's calls go nowhere.
     func end() async throws { try await Task { _ = try await call { try await leases.delete(.with { $0.id = id }, metadata: metadata) } }.value }
     do {
@@ -68,6 +65,11 @@ public struct ContainerdClient: Sendable {
       try? await end()
       throw error
     }
+  }
+
+  /// Runs a call that makes something to its end, also when the caller is interrupted meanwhile: only who knows what was made can take it back.
+  public static func finishing<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
+    try await Task { try await body() }.value
   }
 
   var metadata: Metadata {

@@ -83,11 +83,11 @@ struct ContainerRun: Sendable {
     let spec = try RuntimeSpec(request(image, users, namespace: leased.scope.namespace))
     var all = image.config.labels
     all[KillCommand.stopSignalLabel] = image.config.stopSignal.isEmpty ? "SIGTERM" : image.config.stopSignal
-    _ = try await leased.containers.create(
-      ContainerRecord(
-        id: id, labels: all.merging(labels) { $1 }, image: options.image, runtime: options.life.runtime,
-        runtimeOptions: TypedValue(typeURL: "containerd.runc.v1.Options", value: []), spec: try spec.packed(),
-        snapshotter: options.life.snapshots.name, snapshotKey: id))
+    let record = ContainerRecord(
+      id: id, labels: all.merging(labels) { $1 }, image: options.image, runtime: options.life.runtime,
+      runtimeOptions: TypedValue(typeURL: "containerd.runc.v1.Options", value: []), spec: try spec.packed(),
+      snapshotter: options.life.snapshots.name, snapshotKey: id)
+    _ = try await ContainerdClient.finishing { try await leased.containers.create(record) }
     await undo.add("remove container \(id)") { [containers = leased.containers, id] in try await containers.delete(id) }
     return rootfs
   }
