@@ -6,7 +6,7 @@ SHELL := /bin/bash
 BUILD_PACKAGES := pkg-config libarchive-dev libseccomp-dev libfuse3-dev zlib1g-dev libisal-dev libzstd-dev libsqlite3-dev libssl-dev
 # What the demo needs beyond building, and what the tests need beyond the demo.
 DEMO_PACKAGES := busybox-static umoci skopeo
-TEST_PACKAGES := debootstrap libcap2-bin $(DEMO_PACKAGES) zstd attr containerd runc containernetworking-plugins docker-registry bats jq iproute2 procps python3 tmux
+TEST_PACKAGES := debootstrap libcap2-bin $(DEMO_PACKAGES) zstd attr containerd runc containernetworking-plugins docker-registry bats curl jq iproute2 procps python3 tmux
 IMPORTS := --explicit-target-dependency-import-check error
 
 help: ## list the targets
