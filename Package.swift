@@ -88,6 +88,10 @@ let core: [Target] = [
     linkerSettings: staticExecutable),
 
   module("ConformanceSuites", ["Protocols"], path: "conformance/Suites"),
+  module("ConformanceModels", ["ConformanceSuites", "InMemoryFakes", "Protocols", "Hashing"], path: "conformance/Models"),
+  module("ConformanceSystemSuites", ["ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO"], path: "conformance/System"),
+  module("ConformanceKit", ["ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO"], path: "conformance/Kit"),
+  module("ConformanceReports", ["ConformanceKit", "ConformanceSuites"], path: "conformance/Reports"),
   module("TestSupport", ["ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO"], path: "Tests/TestSupport"),
 
   tests("ArchitectureTests", []),
@@ -138,6 +142,37 @@ let network: [Target] = [
     ],
     path: "Sources/containerd-ref", exclude: readme(in: "Sources/containerd-ref"), swiftSettings: strict),
 
+  module(
+    "ConformanceWireSuites",
+    [
+      "ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "ContainerdAPI", "WireMapping", "ContainerdClient", grpcCore,
+      grpcPosix, swiftProtobuf, nioCore, nioPosix, nioHTTP1,
+    ], path: "conformance/Wire"),
+  module(
+    "ConformanceTargets",
+    [
+      "ConformanceKit", "ConformanceSuites", "ConformanceModels", "ConformanceSystemSuites", "ConformanceWireSuites", "TestSupport", "InMemoryFakes",
+      "Protocols",
+      "Hashing", "OCI", "SystemKit", "CLinux", "BlockingIO", "LocalContentStore", "LayerArchive", "OverlaySnapshotter", "Metadata", "ShimRuntime",
+      "ContainerSpec",
+      "ContainerdAPI", "WireMapping", "ContainerdClient", "GRPCFrontend", "GRPCTransport", "RegistryFetcher", "EmbeddedRegistry", "ImagePull", "ImageUnpack",
+      grpcCore, grpcPosix, swiftProtobuf, nioCore, nioPosix, logging,
+    ], path: "conformance/Targets"),
+  module(
+    "ConformanceMutants",
+    [
+      "ConformanceKit", "ConformanceSuites", "ConformanceModels", "ConformanceSystemSuites", "ConformanceWireSuites", "InMemoryFakes", "Protocols", "Hashing",
+      "OCI",
+      "SystemKit", "CLinux", "BlockingIO", "ContainerdAPI", "WireMapping", "ContainerdClient", grpcCore, grpcPosix, swiftProtobuf, nioCore, nioPosix, nioHTTP1,
+    ], path: "conformance/Mutants"),
+  .executableTarget(
+    name: "containerd-conformance",
+    dependencies: [
+      "ConformanceKit", "ConformanceSuites", "ConformanceReports", "ConformanceTargets", "ConformanceMutants", "ConformanceModels", "Protocols", "SystemKit",
+      "CLinux",
+      "BlockingIO", argumentParser,
+    ], path: "conformance/Program", swiftSettings: strict),
+
   tests(
     "RegistryFetcherTests",
     [
@@ -147,6 +182,13 @@ let network: [Target] = [
   tests("DaemonConfigurationTests", ["DaemonConfiguration", "Protocols"]),
   tests("CommandLineTests", ["containerd-ref", "ImagePull", "Protocols", logging, argumentParser]),
   tests("ContainerdAPITests", ["ContainerdAPI", "ShimWire", swiftProtobuf]),
+  tests(
+    "ConformanceTests",
+    [
+      "ConformanceKit", "ConformanceSuites", "ConformanceReports", "ConformanceTargets", "ConformanceMutants", "ConformanceModels", "InMemoryFakes",
+      "Protocols",
+      "TestSupport",
+    ]),
   tests("GRPCTransportTests", ["GRPCTransport", grpcCore, grpcPosix, nioCore, nioPosix, nioEmbedded]),
   tests(
     "GRPCFrontendTests",

@@ -33,18 +33,27 @@ enum Layers {
   /// Sees everything: the composition root.
   static let root: Set = ["containerd-ref"]
   static let testing: Set = ["InMemoryFakes", "ConformanceSuites", "TestSupport"]
+  /// The conformance program: judges everything, so it may see everything but the composition root.
+  static let conformance: Set = [
+    "ConformanceKit", "ConformanceModels", "ConformanceSystemSuites", "ConformanceWireSuites", "ConformanceTargets", "ConformanceMutants",
+    "ConformanceReports", "containerd-conformance",
+  ]
+  /// Of these, what makes a target of a backend; all others judge what they cannot name.
+  static let attaching: Set = ["ConformanceTargets", "containerd-conformance"]
 }
 
 extension Law {
   static let all: [Law] = [
     Law(description: "every target belongs to a layer, to the base, to the composition root or to the tests") { graph in
       let known = Layers.all.reduce(Layers.base) { $0.union($1) }.union(Layers.systemLibraries).union(Layers.root).union(Layers.testing)
+        .union(Layers.conformance)
       return graph.targets.values.filter { !$0.isTest && !known.contains($0.name) }.map { "\($0.name) belongs nowhere: say where in Law.swift" }
     } breaking: {
       $0.targets["Novelty"] = PackageGraph.Target(name: "Novelty", path: "Sources/Novelty", targets: [])
     },
     Law(description: "every layer that the laws speak of exists") { graph in
-      Layers.all.reduce(Layers.base) { $0.union($1) }.union(Layers.root).union(Layers.testing).filter { graph.targets[$0] == nil }.map { "no target \($0)" }
+      Layers.all.reduce(Layers.base) { $0.union($1) }.union(Layers.root).union(Layers.testing).union(Layers.conformance).filter { graph.targets[$0] == nil }.map
+      { "no target \($0)" }
     } breaking: {
       $0.targets["ImagePull"] = nil
     },
@@ -100,8 +109,14 @@ extension Law {
     } breaking: {
       $0.targets["InMemoryFakes"]?.targets.insert("OverlaySnapshotter")
     },
-    Law(description: "only tests see fakes, conformance cases and test support") { graph in
-      graph.targets.values.filter { !$0.isTest }.flatMap { target in
+    Law(description: "cases and mutants judge through protocols and the wire: only what attaches a target knows a backend") { graph in
+      let backends = Layers.fetching.union(Layers.storage).union(Layers.shimManagement).union(Layers.runtime).union(Layers.services).union(Layers.root)
+      return apart(graph, Layers.conformance.subtracting(Layers.attaching), backends)
+    } breaking: {
+      $0.targets["ConformanceMutants"]?.targets.insert("OverlaySnapshotter")
+    },
+    Law(description: "only tests and the conformance program see fakes, conformance cases and test support") { graph in
+      graph.targets.values.filter { !$0.isTest && !Layers.conformance.contains($0.name) }.flatMap { target in
         target.targets.intersection(Layers.testing).map { "\(target.name) depends on \($0)" }
       }
     } breaking: {

@@ -3,32 +3,37 @@ import Synchronization
 
 // What bodies of cases are written with. Each check says what it is about, what was expected and what came.
 
-func expectEqual<Value: Equatable>(_ actual: Value, _ expected: Value, _ what: String) throws {
-  if actual != expected { throw Mismatch(description: "\(what): expected \(expected), got \(actual)") }
+package func expectEqual<Value: Equatable>(_ actual: Value, _ expected: Value, _ what: String) throws {
+  if actual != expected {
+    throw Mismatch(description: "\(what): expected \(expected), got \(actual)", expected: "\(what): \(expected)", actual: "\(actual)")
+  }
 }
 
-func expect(_ holds: Bool, _ what: @autoclosure () -> String) throws {
+package func expect(_ holds: Bool, _ what: @autoclosure () -> String) throws {
   if !holds { throw Mismatch(description: what()) }
 }
 
 /// The body must throw a `ContainerdError` of one of the classes.
-func expectError(_ codes: ContainerdError.Code..., from what: String, _ body: () async throws -> Void) async throws {
+package func expectError(_ codes: ContainerdError.Code..., from what: String, _ body: () async throws -> Void) async throws {
   let wanted = codes.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
   do { try await body() } catch let error as ContainerdError {
     if codes.contains(error.code) { return }
-    throw Mismatch(description: "\(what): expected the class \(wanted), got \"\(error.code.rawValue)\" (\(error))")
+    throw Mismatch(
+      description: "\(what): expected the class \(wanted), got \"\(error.code.rawValue)\" (\(error))", expected: "\(what): the error class \(wanted)",
+      actual: "\(error)")
   } catch { throw Mismatch(description: "\(what): expected a ContainerdError of the class \(wanted), got \(type(of: error)): \(error)") }
-  throw Mismatch(description: "\(what): expected the class \(wanted), but it succeeded")
+  throw Mismatch(
+    description: "\(what): expected the class \(wanted), but it succeeded", expected: "\(what): the error class \(wanted)", actual: "success")
 }
 
 /// The message of the `ContainerdError` that the body must throw.
-func messageOfError(from what: String, _ body: () async throws -> Void) async throws -> String {
+package func messageOfError(from what: String, _ body: () async throws -> Void) async throws -> String {
   do { try await body() } catch let error as ContainerdError { return error.message }
   throw Mismatch(description: "\(what): expected an error, but it succeeded")
 }
 
 /// Runs the body `count` times at once; what each came to, in no order. Anything but success or a `ContainerdError` is thrown on.
-func concurrently<Value: Sendable>(
+package func concurrently<Value: Sendable>(
   _ count: Int, _ body: @escaping @Sendable (Int) async throws -> Value
 ) async throws -> [Result<Value, ContainerdError>] {
   try await withThrowingTaskGroup(of: Result<Value, ContainerdError>.self) { group in
@@ -42,7 +47,7 @@ func concurrently<Value: Sendable>(
 }
 
 /// Exactly one succeeded, and every other failed with the class.
-func expectOneWinner<Value>(_ results: [Result<Value, ContainerdError>], others: ContainerdError.Code..., what: String) throws {
+package func expectOneWinner<Value>(_ results: [Result<Value, ContainerdError>], others: ContainerdError.Code..., what: String) throws {
   let winners = results.count { if case .success = $0 { true } else { false } }
   try expectEqual(winners, 1, "\(what): how many of \(results.count) succeeded")
   for case .failure(let error) in results where !others.contains(error.code) {
@@ -51,7 +56,7 @@ func expectOneWinner<Value>(_ results: [Result<Value, ContainerdError>], others:
 }
 
 /// Waits until the body gives a value, at most so long.
-func eventually<Value>(_ what: String, within seconds: Int = 10, _ body: () async throws -> Value?) async throws -> Value {
+package func eventually<Value>(_ what: String, within seconds: Int = 10, _ body: () async throws -> Value?) async throws -> Value {
   for _ in 0..<(seconds * 100) {
     if let value = try await body() { return value }
     try await Task.sleep(for: .milliseconds(10))
@@ -60,7 +65,7 @@ func eventually<Value>(_ what: String, within seconds: Int = 10, _ body: () asyn
 }
 
 /// The body must come to an end in time: what hangs, even deaf to its cancellation, is a finding and not a hanging test.
-func inTime<Value: Sendable>(_ what: String, seconds: Int = 20, _ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
+package func inTime<Value: Sendable>(_ what: String, seconds: Int = 20, _ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
   let (answers, answer) = AsyncStream.makeStream(of: Result<Value, any Error>.self)
   let work = Task { do { answer.yield(.success(try await body())) } catch { answer.yield(.failure(error)) } }
   let clock = Task {
@@ -76,16 +81,17 @@ func inTime<Value: Sendable>(_ what: String, seconds: Int = 20, _ body: @escapin
 }
 
 /// Gathers what a visitor sees.
-final class Visited<Item: Sendable>: Sendable {
+package final class Visited<Item: Sendable>: Sendable {
   private let seen = Mutex<[Item]>([])
-  var items: [Item] { seen.withLock { $0 } }
-  func append(_ item: Item) { seen.withLock { $0.append(item) } }
+  package init() {}
+  package var items: [Item] { seen.withLock { $0 } }
+  package func append(_ item: Item) { seen.withLock { $0.append(item) } }
 }
 
-func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
+package func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 
 /// Bytes that no two numbers share: `count` of them.
-func pattern(_ number: Int, count: Int) -> [UInt8] {
+package func pattern(_ number: Int, count: Int) -> [UInt8] {
   var state = UInt64(truncatingIfNeeded: number) &* 0x9e37_79b9_7f4a_7c15 &+ 1
   return (0..<count).map { _ in
     state ^= state << 13
@@ -96,7 +102,7 @@ func pattern(_ number: Int, count: Int) -> [UInt8] {
 }
 
 /// Texts that must pass as keys and refs unchanged: they are names, not paths.
-let oddNames = [
+package let oddNames = [
   "with space", "a/b/c", "/absolute", "../../outside", ".", "..", "-dash", "grüße-世界-🚢", "tab\there", "line\nbreak", "quote\"and'", "per%cent", "a:b,c=d\\e",
   "sha256:0000", String(repeating: "long", count: 128),
 ]

@@ -13,15 +13,15 @@ public struct ContentSubject: Sendable {
     self.digest = digest
   }
 
-  func digest(_ bytes: [UInt8]) -> Digest { digest(bytes, .sha256) }
+  package func digest(_ bytes: [UInt8]) -> Digest { digest(bytes, .sha256) }
 
-  func open(_ ref: String, size: Int64? = nil, digest: Digest? = nil) async throws -> any ContentWriter {
+  package func open(_ ref: String, size: Int64? = nil, digest: Digest? = nil) async throws -> any ContentWriter {
     try await store.writer(ref: ref, expected: IngestExpectation(size: size, digest: digest))
   }
 
   /// Commits a blob.
   @discardableResult
-  func put(_ bytes: [UInt8], ref: String = "put", labels: Labels = [:]) async throws -> Digest {
+  package func put(_ bytes: [UInt8], ref: String = "put", labels: Labels = [:]) async throws -> Digest {
     let writer = try await open(ref)
     try await writer.write(bytes, at: nil)
     let digest = try await writer.commit(IngestExpectation(size: Int64(bytes.count), digest: digest(bytes)), labels: labels)
@@ -29,7 +29,7 @@ public struct ContentSubject: Sendable {
     return digest
   }
 
-  func walked(_ filters: String...) async throws -> Set<Digest> {
+  package func walked(_ filters: String...) async throws -> Set<Digest> {
     let seen = Visited<ContentInfo>()
     try await store.walk(FilterSet(parsing: filters)) { seen.append($0) }
     let digests = seen.items.map(\.digest)

@@ -23,10 +23,10 @@ public struct LayerSubject: Sendable {
     self.digest = digest
   }
 
-  static let plain = "application/vnd.oci.image.layer.v1.tar"
+  package static let plain = "application/vnd.oci.image.layer.v1.tar"
 
   /// Puts the bytes into the store, and says what they are.
-  func stored(_ bytes: [UInt8], mediaType: String = plain) async throws -> Descriptor {
+  package func stored(_ bytes: [UInt8], mediaType: String = plain) async throws -> Descriptor {
     let digest = digest(bytes)
     do {
       let writer = try await content.writer(ref: "\(digest)", expected: IngestExpectation(digest: digest))
@@ -38,14 +38,14 @@ public struct LayerSubject: Sendable {
   }
 
   @discardableResult
-  func apply(_ layer: Descriptor, to mounts: [Mount], diffID: Digest? = nil) async throws -> Descriptor {
+  package func apply(_ layer: Descriptor, to mounts: [Mount], diffID: Digest? = nil) async throws -> Descriptor {
     try await applier.apply(layer, from: content, to: mounts, options: ApplyOptions(diffID: diffID, sync: false))
   }
 
-  func tree(_ key: String = "a", on parent: String? = nil) async throws -> [Mount] { try await snapshotter.prepare(key, parent: parent, labels: [:]) }
+  package func tree(_ key: String = "a", on parent: String? = nil) async throws -> [Mount] { try await snapshotter.prepare(key, parent: parent, labels: [:]) }
 
   /// Applies the archives one above the other, each to a snapshot of its own, and gives the mounts of the top one.
-  func unpack(_ archives: [[UInt8]]) async throws -> [Mount] {
+  package func unpack(_ archives: [[UInt8]]) async throws -> [Mount] {
     var parent: String?
     for (number, archive) in archives.enumerated() {
       try await apply(try await stored(archive), to: try await tree("k\(number)", on: parent))
@@ -55,7 +55,7 @@ public struct LayerSubject: Sendable {
     return try await snapshotter.view("top", parent: parent, labels: [:])
   }
 
-  func enter(_ mounts: [Mount], _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
+  package func enter(_ mounts: [Mount], _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
     guard let trees else { throw Mismatch(description: "the case needs files, the subject has none") }
     try await trees.enter(mounts, body)
   }
@@ -65,9 +65,9 @@ public struct LayerSubject: Sendable {
 struct OneAnswer: ContentProvider, ContentReader {
   let bytes: [UInt8]
   var size: Int64 { Int64(bytes.count) }
-  func reader(_ digest: Digest) async throws -> any ContentReader { self }
-  func read(at offset: Int64, count: Int) async throws -> [UInt8] { Array(bytes.dropFirst(Int(offset)).prefix(count)) }
-  func close() async {}
+  package func reader(_ digest: Digest) async throws -> any ContentReader { self }
+  package func read(at offset: Int64, count: Int) async throws -> [UInt8] { Array(bytes.dropFirst(Int(offset)).prefix(count)) }
+  package func close() async {}
 }
 
 /// The contracts of `LayerApplier` and `LayerDiffer`.

@@ -26,22 +26,22 @@ public struct RuntimeSubject: Sendable {
     self.exec = exec
   }
 
-  func create(_ id: String = "a", _ program: Program = .waits) async throws -> any ContainerTask { try await runtime.create(creation(id, program)) }
+  package func create(_ id: String = "a", _ program: Program = .waits) async throws -> any ContainerTask { try await runtime.create(creation(id, program)) }
 
-  func started(_ id: String = "a", _ program: Program = .waits) async throws -> any ContainerTask {
+  package func started(_ id: String = "a", _ program: Program = .waits) async throws -> any ContainerTask {
     let task = try await create(id, program)
     _ = try await task.start(exec: nil)
     return task
   }
 
   /// Ends what runs, waits for the end, and deletes.
-  func end(_ task: any ContainerTask) async throws {
+  package func end(_ task: any ContainerTask) async throws {
     do { try await task.kill(exec: nil, signal: 9, all: true) } catch let error as ContainerdError where error.code == .notFound {}
     _ = try await inTime("the end of task \(task.id)") { try await task.wait(exec: nil) }
     _ = try await task.delete(exec: nil)
   }
 
-  func expectStatus(_ task: any ContainerTask, exec: String? = nil, _ status: ProcessStatus) async throws {
+  package func expectStatus(_ task: any ContainerTask, exec: String? = nil, _ status: ProcessStatus) async throws {
     try expectEqual(try await task.state(exec: exec).status, status, "status of \(exec ?? "the init")")
   }
 }

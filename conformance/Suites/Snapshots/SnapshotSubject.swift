@@ -15,42 +15,42 @@ public struct SnapshotSubject: Sendable {
   }
 
   @discardableResult
-  func prepare(_ key: String, _ parent: String? = nil, labels: Labels = [:]) async throws -> [Mount] {
+  package func prepare(_ key: String, _ parent: String? = nil, labels: Labels = [:]) async throws -> [Mount] {
     try await snapshotter.prepare(key, parent: parent, labels: labels)
   }
 
   @discardableResult
-  func view(_ key: String, _ parent: String? = nil, labels: Labels = [:]) async throws -> [Mount] {
+  package func view(_ key: String, _ parent: String? = nil, labels: Labels = [:]) async throws -> [Mount] {
     try await snapshotter.view(key, parent: parent, labels: labels)
   }
 
-  func commit(_ name: String, _ key: String, labels: Labels = [:]) async throws { try await snapshotter.commit(name, key: key, labels: labels) }
+  package func commit(_ name: String, _ key: String, labels: Labels = [:]) async throws { try await snapshotter.commit(name, key: key, labels: labels) }
 
   /// A committed snapshot, made through an active one.
-  func layer(_ name: String, on parent: String? = nil, labels: Labels = [:]) async throws {
+  package func layer(_ name: String, on parent: String? = nil, labels: Labels = [:]) async throws {
     try await prepare("making \(name)", parent)
     try await commit(name, "making \(name)", labels: labels)
   }
 
   /// A committed snapshot that the body has written into.
-  func layer(_ name: String, on parent: String? = nil, _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
+  package func layer(_ name: String, on parent: String? = nil, _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
     try await enter(try await prepare("making \(name)", parent), body)
     try await commit(name, "making \(name)")
   }
 
-  func enter(_ mounts: [Mount], _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
+  package func enter(_ mounts: [Mount], _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
     guard let trees else { throw Mismatch(description: "the case needs files, the subject has none") }
     try await trees.enter(mounts, body)
   }
 
-  func expectAbsent(_ key: String) async throws {
+  package func expectAbsent(_ key: String) async throws {
     try await expectError(.notFound, from: "stat of \(key)") { _ = try await snapshotter.stat(key) }
     try await expectError(.notFound, from: "mounts of \(key)") { _ = try await snapshotter.mounts(key) }
     try await expectError(.notFound, from: "usage of \(key)") { _ = try await snapshotter.usage(key) }
     try await expectError(.notFound, from: "remove of \(key)") { try await snapshotter.remove(key) }
   }
 
-  func names(_ filters: String...) async throws -> [String] {
+  package func names(_ filters: String...) async throws -> [String] {
     let seen = Visited<String>()
     try await snapshotter.walk(FilterSet(parsing: filters)) { seen.append($0.name) }
     return seen.items.sorted()

@@ -1,0 +1,31 @@
+import ConformanceKit
+import ConformanceMutants
+import ConformanceTargets
+import Testing
+
+/// What the catalogue promises of itself.
+@Suite struct CatalogueTests {
+  @Test func everyIdIsTakenOnce() {
+    let ids = Catalogue.cases.map(\.id)
+    #expect(ids.count == Set(ids).count)
+    let mutants = MutantCatalogue.all.map(\.id)
+    #expect(mutants.count == Set(mutants).count)
+  }
+
+  @Test func everyMutantNamesCasesThatExist() {
+    for mutant in MutantCatalogue.all {
+      for pattern in mutant.kills {
+        let glob = Glob(pattern)
+        #expect(Catalogue.cases.contains { glob.matches($0.id) }, "\(mutant.id) wants to be killed by \(pattern), which no case is")
+      }
+    }
+  }
+
+  @Test func globsMatchAsPeopleExpect() {
+    #expect(Glob("snapshots.*").matches("snapshots.prepare.active"))
+    #expect(Glob("snapshots.prepare").matches("snapshots.prepare.active"))
+    #expect(!Glob("snapshots.prep").matches("snapshots.prepare.active"))
+    #expect(Glob("*.existing-?ey").matches("snapshots.prepare.existing-key"))
+    #expect(!Glob("a?c").matches("ac"))
+  }
+}

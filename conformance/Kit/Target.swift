@@ -1,0 +1,35 @@
+import ConformanceSuites
+
+/// What is judged: an address, and for every kind of subject it can give, how to make a fresh one.
+///
+/// Mutants and recorders are made by wrapping an offer:
+///
+///     target.wrap(SnapshotSubject.self) { $0.snapshotter = Forgetful($0.snapshotter) }
+public struct Target: Sendable {
+  /// Makes a fresh subject, once per case. A `CaseSkipped` says that this machine cannot.
+  public typealias Offer<Subject: Sendable> = @Sendable (Workspace) async throws -> Subject
+
+  public let address: String
+  public var capabilities: Set<Capability>
+  private var offers: [ObjectIdentifier: any Sendable] = [:]
+
+  public init(address: String, capabilities: Set<Capability> = []) {
+    self.address = address
+    self.capabilities = capabilities
+  }
+
+  public subscript<Subject: Sendable>(_ type: Subject.Type) -> Offer<Subject>? {
+    get { offers[ObjectIdentifier(type)] as? Offer<Subject> }
+    set { offers[ObjectIdentifier(type)] = newValue }
+  }
+
+  /// Changes every subject of the kind that the target will give. Nothing happens where the target does not offer it.
+  public mutating func wrap<Subject: Sendable>(_ type: Subject.Type, _ change: @escaping @Sendable (inout Subject) throws -> Void) {
+    guard let offer = self[type] else { return }
+    self[type] = { workspace in
+      var subject = try await offer(workspace)
+      try change(&subject)
+      return subject
+    }
+  }
+}

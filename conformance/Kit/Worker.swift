@@ -1,0 +1,83 @@
+import CLinux
+import ConformanceSuites
+import Foundation
+import SystemKit
+
+/// The child side: runs cases one after the other in this process and reports each on a descriptor, a JSON value a line.
+public enum Worker {
+  /// What a worker tells its runner.
+  public enum Message: Codable, Sendable {
+    case begins(String)
+    case ended(CaseResult)
+  }
+
+  /// The descriptor on which a worker reports: standard output belongs to the cases.
+  public static let descriptor: Int32 = 3
+
+  /// To be called before this process has a second thread: a mount namespace of its own, an end with the runner, bounds on memory.
+  /// - Returns: why there is no mount namespace, or nil.
+  public static func isolate(memoryLimit: UInt) -> String? {
+    _ = clinux_prctl(PR_SET_PDEATHSIG, UInt(SIGKILL), 0, 0, 0)
+    var limit = rlimit(rlim_cur: memoryLimit, rlim_max: memoryLimit)
+    _ = setrlimit(__rlimit_resource_t(2), &limit)  // RLIMIT_DATA
+    limit = rlimit(rlim_cur: 0, rlim_max: 0)
+    _ = setrlimit(__rlimit_resource_t(4), &limit)  // RLIMIT_CORE
+    if unshare(CLONE_NEWNS) != 0 { return "unshare: \(String(cString: strerror(clinux_errno())))" }
+    // Slaves: what a daemon mounts meanwhile is seen, what a case mounts is not.
+    if mount("none", "/", nil, UInt(MS_REC | MS_SLAVE), nil) != 0 { return "mount / as slave: \(String(cString: strerror(clinux_errno())))" }
+    return nil
+  }
+
+  public static func run(_ cases: [AnyCase], on target: Target, directory: String, seed: UInt64, patience: Double, budget: Double) async {
+    for contract in cases {
+      send(.begins(contract.id))
+      let place = "\(directory)/\(contract.id)"
+      do { try Files.makeDirectories(place) } catch {
+        send(.ended(CaseResult(contract.info, .error, detail: "no workspace: \(error)", seed: seed)))
+        continue
+      }
+      let workspace = Workspace(directory: place, seed: seed, patience: patience, budget: budget)
+      send(.ended(await judge(contract, on: target, in: workspace)))
+    }
+  }
+
+  static func judge(_ contract: AnyCase, on target: Target, in workspace: Workspace) async -> CaseResult {
+    let started = ContinuousClock.now
+    var result = CaseResult(contract.info, .pass, seed: workspace.seed)
+    do { try await contract.run(on: target, in: workspace) } catch let violation as ContractViolation {
+      result.outcome = .fail
+      result.detail = violation.detail
+      result.expected = violation.expected
+      result.actual = violation.actual
+    } catch let skipped as CaseSkipped {
+      result.outcome = .skip
+      result.skipReason = skipped.reason.rawValue
+      result.detail = skipped.detail
+    } catch {
+      result.outcome = .error
+      result.detail = "\(error)"
+    }
+    let took = started.duration(to: .now).components
+    result.seconds = Double(took.seconds) + Double(took.attoseconds) / 1e18
+    result.steps = Array(workspace.record.steps.suffix(200))
+    return result
+  }
+
+  private static func send(_ message: Message) {
+    do {
+      var line = try JSONEncoder().encode(message)
+      line.append(10)
+      try line.withUnsafeBytes { bytes in
+        var rest = bytes[...]
+        while !rest.isEmpty {
+          let count = write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+          if count < 0 { throw SystemError.last("write", "the runner's pipe") }
+          rest = rest.dropFirst(count)
+        }
+      }
+    } catch {
+      // Nobody listens any more: there is nothing left to do here.
+      exit(3)
+    }
+  }
+}

@@ -1,0 +1,40 @@
+import Synchronization
+
+/// Where a case works: a directory of its own, the seed of its chances, and the record of what it did.
+public struct Workspace: Sendable {
+  /// An empty directory that only this case uses; removed afterwards. It lies inside a ring of sentinel files that must survive.
+  public let directory: String
+  /// Everything that a case leaves to chance comes from here.
+  public let seed: UInt64
+  /// How much slower than a usual machine to expect this one: deadlines are multiplied by it.
+  public let patience: Double
+  /// How long random runs may go on: 1 is the usual budget.
+  public let budget: Double
+  public let record: Record
+
+  public init(directory: String, seed: UInt64, patience: Double = 1, budget: Double = 1, record: Record = Record()) {
+    self.directory = directory
+    self.seed = seed
+    self.patience = patience
+    self.budget = budget
+    self.record = record
+  }
+}
+
+/// What a case did, step by step: the raw material of a reproduction.
+public final class Record: Sendable {
+  public struct Step: Codable, Sendable, Hashable {
+    /// For people: `prepare "a" on "base"`.
+    public var text: String
+    /// The same with a public tool, as a line of shell: `ctr -n N snapshots prepare a base`. Empty where no tool can do it.
+    public var command: String
+    /// What came of it, where that is known.
+    public var outcome: String
+  }
+  private let recorded = Mutex<[Step]>([])
+  public init() {}
+  public var steps: [Step] { recorded.withLock { $0 } }
+  public func add(_ text: String, command: String = "", outcome: String = "") {
+    recorded.withLock { $0.append(Step(text: text, command: command, outcome: outcome)) }
+  }
+}

@@ -1,0 +1,1 @@
+// Model-based runs: the engine, the models and what judges histories.

@@ -1,0 +1,6 @@
+import ConformanceKit
+
+/// Every mutant there is. Each chapter keeps its own list in a folder beside this file.
+public enum MutantCatalogue {
+  public static let all: [Mutant] = controls + SnapshotMutants.all
+}

@@ -1,0 +1,12 @@
+import ArgumentParser
+import ConformanceKit
+import ConformanceTargets
+
+struct ConformanceCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "containerd-conformance",
+    abstract: "Tells whether a snapshotter, content store, differ, runtime, shim, registry client or daemon keeps its contract.",
+    discussion: "Start with `containerd-conformance run inproc:fake`. Addresses:\n"
+      + TargetScheme.all.map { "  \($0.form)\n      \($0.summary)" }.joined(separator: "\n"),
+    subcommands: [WorkerCommand.self])
+}

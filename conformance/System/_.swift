@@ -1,0 +1,1 @@
+// Cases about programs, processes and files of this machine.

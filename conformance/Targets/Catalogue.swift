@@ -1,0 +1,21 @@
+import ConformanceKit
+import ConformanceSuites
+
+/// Every case there is, in the order of the chapters. A new list of cases is entered here and nowhere else.
+public enum Catalogue {
+  public static let cases: [AnyCase] = unordered.sorted { (order($0.info.group), $0.id) < (order($1.info.group), $1.id) }
+
+  private static let unordered: [AnyCase] =
+    [AnyCase](
+      SnapshotterSuite.cases, in: .snapshotMetadata,
+      ["snapshots.concurrent": .concurrency, "snapshots.usage": .usage, "snapshots.tree": .whiteouts, "snapshots.mounts": .mounts, "snapshots.view": .mounts])
+    + [AnyCase](ContentStoreSuite.cases, in: .content)
+    + [AnyCase](LayerSuite.cases, in: .tarApply, ["layers.diff": .whiteouts])
+    + [AnyCase](RegistrySuite.cases, in: .fetch)
+    + [AnyCase](RuntimeSuite.cases, in: .shim)
+    + [AnyCase](EventSuite.cases, in: .events)
+    + [AnyCase](MetadataSuite.cases, in: .metadata, ["metadata.lease": .leases, "metadata.gc": .leases, "metadata.garbage": .leases])
+
+  private static let places = Dictionary(uniqueKeysWithValues: CaseGroup.allCases.enumerated().map { ($1, $0) })
+  private static func order(_ group: CaseGroup) -> Int { places[group] ?? places.count }
+}

@@ -1,0 +1,41 @@
+import CLinux
+import ConformanceKit
+import ConformanceSuites
+import Hashing
+import LayerArchive
+import LocalContentStore
+import OverlaySnapshotter
+import Protocols
+import SystemKit
+import TestSupport
+
+extension Target {
+  /// `inproc:overlay`: the local content store, the overlay snapshotter, and the applier and differ of this package, on real files. Needs root.
+  static func overlay(_ address: String) -> Target {
+    var target = Target(address: address, capabilities: [.truncation, .openReaders, .sha512, .closing, .files])
+    target[ContentSubject.self] = { workspace in
+      ContentSubject(store: try LocalContentStore(root: workspace.directory + "/content")) { Digest.of($0, $1) }
+    }
+    target[SnapshotSubject.self] = { workspace in
+      try needRoot()
+      return SnapshotSubject(
+        snapshotter: try OverlaySnapshotter(root: workspace.directory + "/s"), trees: MountingTrees(mountPoint: workspace.directory + "/mnt"))
+    }
+    target[LayerSubject.self] = { workspace in
+      try needRoot()
+      let root = workspace.directory
+      for name in ["apply", "diff"] { try Files.makeDirectories("\(root)/\(name)") }
+      return LayerSubject(
+        applier: ArchiveApplier(mountPoint: root + "/apply"), differ: ArchiveDiffer(mountPoint: root + "/diff"),
+        content: try LocalContentStore(root: root + "/content"), snapshotter: try OverlaySnapshotter(root: root + "/snapshots"),
+        trees: MountingTrees(mountPoint: root + "/tree")
+      ) { Digest.of($0) }
+    }
+    return target
+  }
+}
+
+/// Mounts need it.
+func needRoot() throws {
+  if geteuid() != 0 { throw CaseSkipped(.privilege, "mounting needs root; run as root, or in a user namespace: unshare -Urm containerd-conformance …") }
+}

@@ -1,0 +1,31 @@
+import ConformanceKit
+import ConformanceSuites
+
+/// A form of address, and how a target is made of one.
+public struct TargetScheme: Sendable {
+  /// As it is shown in help: `snapshotter+grpc://SOCKET?name=NAME`.
+  public let form: String
+  public let summary: String
+  /// nil if the address is not of this form.
+  let open: @Sendable (_ address: String) throws -> Target?
+
+  public static let all: [TargetScheme] = [
+    TargetScheme(form: "inproc:fake", summary: "the in-memory fakes: the executable specification") { $0 == "inproc:fake" ? .fake($0) : nil },
+    TargetScheme(form: "inproc:overlay", summary: "the local content store, overlay snapshotter, applier and differ of this package (root)") {
+      $0 == "inproc:overlay" ? .overlay($0) : nil
+    },
+  ]
+}
+
+extension Target {
+  /// The target at an address, as the command line names it.
+  public init(at address: String) throws {
+    for scheme in TargetScheme.all {
+      if let target = try scheme.open(address) {
+        self = target
+        return
+      }
+    }
+    throw SuiteError("\(address): no such target; an address has one of the forms \(TargetScheme.all.map(\.form).joined(separator: ", "))")
+  }
+}

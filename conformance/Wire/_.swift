@@ -1,0 +1,1 @@
+// Cases about what goes over a socket.
