@@ -8,5 +8,7 @@ struct ConformanceCommand: AsyncParsableCommand {
     abstract: "Tells whether a snapshotter, content store, differ, runtime, shim, registry client or daemon keeps its contract.",
     discussion: "Start with `containerd-conformance run inproc:fake`. Addresses:\n"
       + TargetScheme.all.map { "  \($0.form)\n      \($0.summary)" }.joined(separator: "\n"),
-    subcommands: [WorkerCommand.self])
+    subcommands: [
+      RunCommand.self, ListCommand.self, ReproCommand.self, MutateCommand.self, SelfTestCommand.self, WorkerCommand.self,
+    ])
 }

@@ -16,13 +16,13 @@ struct WorkerCommand: AsyncParsableCommand {
   @Argument var cases: [String]
 
   func run() async throws {
-    var target = try Target(at: target)
+    var target = try Target(named: target)
     if let mutant {
       guard let found = MutantCatalogue.all.first(where: { $0.id == mutant }) else { throw ValidationError("no mutant \(mutant)") }
       target = found.around(target)
     }
     let wanted = Set(cases)
-    let chosen = Catalogue.cases.filter { wanted.contains($0.id) }
+    let chosen = (target.address == SelfTest.address ? SelfTest.cases : Catalogue.cases).filter { wanted.contains($0.id) }
     await Worker.run(chosen, on: target, directory: directory, seed: seed, patience: patience, budget: budget)
   }
 }

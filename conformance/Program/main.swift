@@ -4,7 +4,7 @@ import ConformanceTargets
 
 // A worker changes its mount namespace, which only works while there is one thread: before anything else.
 if CommandLine.arguments.dropFirst().first == "worker" {
-  if let problem = Worker.isolate(memoryLimit: 8 << 30), CommandLine.arguments.contains("--must-isolate") {
+  if let problem = Worker.isolate(memoryLimit: 4 << 30), CommandLine.arguments.contains("--must-isolate") {
     print("no isolation: \(problem)")
   }
 }

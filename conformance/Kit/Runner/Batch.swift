@@ -1,0 +1,95 @@
+import CLinux
+import ConformanceSuites
+import SystemKit
+
+/// Runs cases in a worker, one after the other, and starts another worker for the rest when one hangs or dies.
+struct Batch: Sendable {
+  var program: String
+  var target: String
+  var mutant: String?
+  var seed: UInt64
+  var patience: Double
+  var budget: Double
+  /// Seconds for one case.
+  var limit: Double
+
+  /// Blocking. Every case has a result afterwards.
+  func run(_ cases: [AnyCase], in path: String) -> [CaseResult] {
+    var results: [CaseResult] = []
+    var rest = cases[...]
+    var round = 0
+    while !rest.isEmpty {
+      let before = rest.count
+      results += once(&rest, in: "\(path)-\(round)")
+      round += 1
+      if rest.count == before, let first = rest.popFirst() {
+        results.append(CaseResult(first.info, .error, detail: "no worker took the case", seed: seed))
+      }
+    }
+    return results
+  }
+
+  private func once(_ rest: inout ArraySlice<AnyCase>, in path: String) -> [CaseResult] {
+    var results: [CaseResult] = []
+    let directory: CaseDirectory
+    do { directory = try CaseDirectory(path) } catch { return failAll(&rest, "no directory for the case: \(error)") }
+    let began = ContinuousClock.now
+    do {
+      var arguments = [
+        "worker", "--target", target, "--directory", directory.work, "--seed", "\(seed)", "--patience", "\(patience)", "--budget", "\(budget)",
+      ]
+      if let mutant { arguments += ["--mutant", mutant] }
+      var worker = try WorkerProcess(program: program, arguments: arguments + ["--"] + rest.map(\.id), directory: directory)
+      reading: while true {
+        switch try worker.next(within: limit * patience) {
+        case .message(.begins): continue
+        case .message(.ended(let result)):
+          guard let place = rest.firstIndex(where: { $0.id == result.id }) else { continue }
+          rest.remove(at: place)
+          results.append(result)
+          if rest.isEmpty { break reading }
+        case .silence:
+          let where_ = worker.whereabouts()
+          worker.kill()
+          if let hung = rest.popFirst() {
+            results.append(
+              CaseResult(hung.info, .timeout, detail: "no verdict within \(limit * patience) s; \(where_)", seconds: limit * patience, seed: seed))
+          }
+          break reading
+        case .end: break reading
+        }
+      }
+      if rest.isEmpty, case .silence = try worker.next(within: 10 * patience) { worker.kill() }
+      let end = worker.wait()
+      if let signal = end.signal, signal != SIGKILL || results.last?.outcome != .timeout, !rest.isEmpty, let died = rest.popFirst() {
+        results.append(CaseResult(died.info, .crash, detail: "the case's process was ended by signal \(signal)", seconds: seconds(since: began), seed: seed))
+      } else if let code = end.code, code != 0, !rest.isEmpty, let died = rest.popFirst() {
+        let died = CaseResult(died.info, .error, detail: "the worker ended with status \(code): \(directory.logTail(limit: 600))", seed: seed)
+        results.append(died)
+      }
+    } catch { results += failAll(&rest, "the worker could not be run: \(error)") }
+    audit(directory, &results)
+    return results
+  }
+
+  /// What was left behind is charged to the last case: run alone, it is the only one.
+  private func audit(_ directory: CaseDirectory, _ results: inout [CaseResult]) {
+    guard !results.isEmpty else { return }
+    let last = results.count - 1
+    var leaks = LeakAudit.endProcesses(of: directory.path) + LeakAudit.devices(below: directory.path) + directory.damaged()
+    if results[last].outcome == .pass { leaks += directory.leftovers() }
+    if results[last].outcome != .pass { results[last].log = directory.logTail() }
+    if let stuck = directory.remove() { leaks.append(stuck) }
+    results[last].leaks = leaks
+  }
+
+  private func failAll(_ rest: inout ArraySlice<AnyCase>, _ why: String) -> [CaseResult] {
+    defer { rest = [] }
+    return rest.map { CaseResult($0.info, .error, detail: why, seed: seed) }
+  }
+
+  private func seconds(since began: ContinuousClock.Instant) -> Double {
+    let took = began.duration(to: .now).components
+    return Double(took.seconds) + Double(took.attoseconds) / 1e18
+  }
+}

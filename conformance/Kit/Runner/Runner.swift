@@ -1,0 +1,133 @@
+import BlockingIO
+import CLinux
+import ConformanceSuites
+import Foundation
+import Synchronization
+import SystemKit
+
+/// Runs cases, each in a process of its own, several at once, and says how each came out.
+public struct Runner: Sendable {
+  public struct Options: Sendable {
+    public var program: String
+    public var target: String
+    public var mutant: String?
+    public var seed: UInt64
+    public var patience = 1.0
+    public var budget = 1.0
+    /// Seconds for one case.
+    public var limit = 120.0
+    /// Cases at once.
+    public var jobs = 2
+    public var repeats = 1
+    /// Where the cases' directories are made.
+    public var scratch: String
+    public var knownFailures = KnownFailures()
+    /// `2026-11-24`: what expiry dates are compared with.
+    public var today: String
+    /// A command that makes a backend that died live again. Without one, what is left is blocked.
+    public var restart: String?
+
+    public init(program: String = "/proc/self/exe", target: String, seed: UInt64, scratch: String, today: String) {
+      self.program = program
+      self.target = target
+      self.seed = seed
+      self.scratch = scratch
+      self.today = today
+    }
+  }
+
+  public enum Progress: Sendable {
+    case began(CaseInfo)
+    case ended(CaseResult, done: Int, of: Int)
+  }
+
+  let options: Options
+  public init(_ options: Options) { self.options = options }
+
+  /// Runs the cases. Those whose needs the target does not meet are skipped here, without a process.
+  /// - Returns: the results in the order of the cases, and what the machine has more than before.
+  public func run(_ cases: [AnyCase], on target: Target, progress: @escaping @Sendable (Progress) -> Void) async throws -> (
+    results: [CaseResult], leaks: [String]
+  ) {
+    // Whatever outlives a worker becomes a child of this process, and can be waited for.
+    _ = clinux_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    let place = "\(options.scratch)/conformance-\(getpid())-\(String(options.seed, radix: 36))"
+    try Files.makeDirectories(place, mode: 0o755)
+    let before = LeakAudit.Machine.now()
+    let state = State()
+    let results = try await parallel(cases, jobs: options.jobs) { index, contract in
+      progress(.began(contract.info))
+      let result = try await judge(contract, target: target, directory: "\(place)/c\(index)", state: state)
+      progress(.ended(result, done: state.done.next(), of: cases.count))
+      return result
+    }
+    try await DedicatedThread.run { try Files.removeTree(place) }
+    return (results, LeakAudit.Machine.now().leaks(since: before))
+  }
+
+  private func judge(_ contract: AnyCase, target: Target, directory: String, state: State) async throws -> CaseResult {
+    let missing = contract.missing(in: target)
+    if !missing.isEmpty {
+      var skipped = CaseResult(contract.info, .skip, detail: "the target lacks \(missing.map(\.name).joined(separator: ", "))", seed: options.seed)
+      skipped.skipReason = CaseSkipped.Reason.capability.rawValue
+      return skipped
+    }
+    if let cause = state.gone { return CaseResult(contract.info, .blocked, detail: cause, seed: options.seed) }
+    var all: [CaseResult] = []
+    for attempt in 0..<options.repeats {
+      let batch = Batch(
+        program: options.program, target: options.target, mutant: options.mutant, seed: options.seed &+ UInt64(attempt), patience: options.patience,
+        budget: options.budget, limit: options.limit)
+      all += try await DedicatedThread.run { batch.run([contract], in: "\(directory)-\(attempt)") }
+    }
+    let result = options.knownFailures.judge(Self.together(all), today: options.today)
+    if result.outcome == .error, result.detail.contains("backend is gone") { try await revive(state, contract.id, result.detail) }
+    return result
+  }
+
+  /// One result of several attempts: flaky if they differ.
+  static func together(_ all: [CaseResult]) -> CaseResult {
+    var result = all.first { $0.outcome.isRed } ?? all[0]
+    result.attempts = all.count
+    result.leaks = Array(Set(all.flatMap(\.leaks))).sorted()
+    result.seconds = all.map(\.seconds).reduce(0, +) / Double(all.count)
+    let outcomes = Set(all.map(\.outcome))
+    if outcomes.count > 1, outcomes.contains(.pass) {
+      result.outcome = .flaky
+      result.detail = "\(all.count { $0.outcome == .pass }) of \(all.count) attempts passed; one that did not: \(result.detail)"
+    }
+    return result
+  }
+
+  private func revive(_ state: State, _ id: String, _ detail: String) async throws {
+    guard let restart = options.restart else {
+      state.end("the backend was gone after \(id) (reported there): \(detail)")
+      return
+    }
+    let status = try await DedicatedThread.run { Shell.run(restart) }
+    if status != 0 { state.end("the backend was gone after \(id), and `\(restart)` ended with status \(status)") }
+  }
+
+  /// What workers of one run share.
+  private final class State: Sendable {
+    let done = Counter()
+    private let cause = Mutex<String?>(nil)
+    var gone: String? { cause.withLock { $0 } }
+    func end(_ why: String) { cause.withLock { if $0 == nil { $0 = why } } }
+  }
+}
+
+/// A line of shell of the user's own: a hook of the profile. Blocking.
+public enum Shell {
+  public static func run(_ line: String) -> Int32 {
+    let words = ["/bin/sh", "-c", line]
+    var argv: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+    defer { argv.forEach { free($0) } }
+    var pid: pid_t = 0
+    let failure = posix_spawn(&pid, words[0], nil, nil, &argv, clinux_environ())
+    if failure != 0 { return failure }
+    var status: Int32 = 0
+    while waitpid(pid, &status, 0) < 0 { if clinux_errno() != EINTR { return -1 } }
+    return clinux_wifexited(status) != 0 ? clinux_wexitstatus(status) : 128 + clinux_wtermsig(status)
+  }
+}
