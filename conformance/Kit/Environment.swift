@@ -21,12 +21,14 @@ public enum Machine {
     return EnvironmentFingerprint(
       kernel: text(name.release), architecture: text(name.machine), distribution: value("PRETTY_NAME", in: "/etc/os-release") ?? "unknown",
       cgroups: cgroups(), root: geteuid() == 0, scratchFilesystem: filesystem(of: scratch), cpus: Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))),
-      memoryMiB: Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE))) >> 20, tools: versions)
+      memoryMiB: (Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))) >> 20, tools: versions)
   }
 
   /// Where a program is, as a shell would find it.
   public static func find(_ name: String) -> String? {
-    let path = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":") + ["/usr/sbin", "/sbin", "/usr/local/sbin"]
+    let path =
+      (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map(String.init)
+      + ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"]
     return path.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
   }
 
@@ -48,7 +50,7 @@ public enum Machine {
 
   public static func freeMiB(of path: String) -> Int {
     var status = statfs()
-    return statfs(path, &status) == 0 ? Int(status.f_bavail) * Int(status.f_bsize) >> 20 : 0
+    return statfs(path, &status) == 0 ? (Int(status.f_bavail) * Int(status.f_bsize)) >> 20 : 0
   }
 
   private static func version(_ path: String, _ flag: String) -> String {

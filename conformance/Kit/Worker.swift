@@ -17,6 +17,8 @@ public enum Worker {
   /// To be called before this process has a second thread: a mount namespace of its own, an end with the runner, bounds on memory.
   /// - Returns: why there is no mount namespace, or nil.
   public static func isolate(memoryLimit: UInt) -> String? {
+    // What a case starts must not hold the runner's pipe.
+    _ = clinux_fcntl(descriptor, F_SETFD, Int(FD_CLOEXEC))
     _ = clinux_prctl(PR_SET_PDEATHSIG, UInt(SIGKILL), 0, 0, 0)
     var limit = rlimit(rlim_cur: memoryLimit, rlim_max: memoryLimit)
     _ = setrlimit(__rlimit_resource_t(2), &limit)  // RLIMIT_DATA

@@ -59,8 +59,7 @@ struct Batch: Sendable {
         case .end: break reading
         }
       }
-      if rest.isEmpty, case .silence = try worker.next(within: 10 * patience) { worker.kill() }
-      let end = worker.wait()
+      let end = worker.wait(atMost: rest.isEmpty ? 10 * patience : 60)
       if let signal = end.signal, signal != SIGKILL || results.last?.outcome != .timeout, !rest.isEmpty, let died = rest.popFirst() {
         results.append(CaseResult(died.info, .crash, detail: "the case's process was ended by signal \(signal)", seconds: seconds(since: began), seed: seed))
       } else if let code = end.code, code != 0, !rest.isEmpty, let died = rest.popFirst() {

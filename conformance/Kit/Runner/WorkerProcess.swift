@@ -86,12 +86,17 @@ struct WorkerProcess: ~Copyable {
     CLinux.kill(pid, SIGKILL)
   }
 
-  /// Waits for its end: how it came to it.
-  func wait() -> (code: Int32?, signal: Int32?) {
+  /// Waits for its end: how it came to it. A worker that has reported and does not end is ended alone, so that what it started is found.
+  func wait(atMost seconds: Double) -> (code: Int32?, signal: Int32?) {
     var status: Int32 = 0
-    while waitpid(pid, &status, 0) < 0 {
+    let deadline = ContinuousClock.now + .seconds(seconds)
+    while true {
+      let ended = waitpid(pid, &status, WNOHANG)
+      if ended == pid { break }
       // Somebody else has waited for it: nothing more is known.
-      if clinux_errno() != EINTR { return (nil, nil) }
+      if ended < 0 && clinux_errno() != EINTR { return (nil, nil) }
+      if ContinuousClock.now > deadline { CLinux.kill(pid, SIGKILL) }
+      usleep(1000)
     }
     return clinux_wifexited(status) != 0 ? (clinux_wexitstatus(status), nil) : (nil, clinux_wtermsig(status))
   }
