@@ -31,6 +31,8 @@ public struct PlainTree: Tree {
   private let root: String
   public init(root: String) { self.root = root }
 
+  public var directory: String? { root }
+
   private func path(_ relative: String) -> String { relative.isEmpty ? root : "\(root)/\(relative)" }
 
   public func write(_ relative: String, _ bytes: [UInt8]) throws {

@@ -1,5 +1,6 @@
 import ConformanceKit
 import ConformanceSuites
+import ConformanceSystemSuites
 
 /// Every case there is, in the order of the chapters. A new list of cases is entered here and nowhere else.
 public enum Catalogue {
@@ -15,6 +16,7 @@ public enum Catalogue {
     + [AnyCase](RuntimeSuite.cases, in: .shim)
     + [AnyCase](EventSuite.cases, in: .events)
     + [AnyCase](MetadataSuite.cases, in: .metadata, ["metadata.lease": .leases, "metadata.gc": .leases, "metadata.garbage": .leases])
+    + [AnyCase](MountSuite.cases, in: .fileSemantics, ["permissions": .permissions])
 
   private static let places = Dictionary(uniqueKeysWithValues: CaseGroup.allCases.enumerated().map { ($1, $0) })
   private static func order(_ group: CaseGroup) -> Int { places[group] ?? places.count }

@@ -108,3 +108,12 @@ static inline int clinux_use_utf8_locale(void) {
   return 0;
 }
 static inline int clinux_memfd_create(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }
+/// In Swift, `flock` is the structure.
+static inline int clinux_flock(int fd, int how) { return flock(fd, how); }
+#include <sys/fsuid.h>
+/// Gives this thread alone the identity for files; root's power over them goes with it. Returns whether it worked.
+static inline int clinux_become_for_files(uid_t user, gid_t group) {
+  setfsgid(group);
+  setfsuid(user);
+  return (uid_t)setfsuid((uid_t)-1) == user && (gid_t)setfsgid((gid_t)-1) == group;
+}

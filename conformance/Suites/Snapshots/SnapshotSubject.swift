@@ -79,6 +79,12 @@ public protocol Tree {
   func mode(_ path: String) throws -> (mode: UInt32, owner: UInt32, group: UInt32)
   /// Sorted.
   func names(_ path: String) throws -> [String]
+  /// Where the tree's root is in the file system, as the thread of `enter` sees it. nil where it is in no file system.
+  var directory: String? { get }
+}
+
+extension Tree {
+  public var directory: String? { nil }
 }
 
 /// The contract of `Snapshotter`.

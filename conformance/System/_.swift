@@ -1,1 +1,0 @@
-// Cases about programs, processes and files of this machine.
