@@ -1,12 +1,14 @@
 # `make` or `make help` lists what there is. Everything below works from a fresh clone on Debian 12 with the Swift toolchain.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-core test-e2e lint check-gen demo bench clean
+.PHONY: help setup build test test-core test-e2e lint check-gen demo bench clean conformance conformance-peers conformance-program case-pages
 
 BUILD_PACKAGES := pkg-config libarchive-dev libseccomp-dev libfuse3-dev zlib1g-dev libisal-dev libzstd-dev libsqlite3-dev libssl-dev
 # What the demo needs beyond building, and what the tests need beyond the demo.
 DEMO_PACKAGES := busybox-static umoci skopeo
-TEST_PACKAGES := debootstrap libcap2-bin $(DEMO_PACKAGES) zstd attr containerd runc containernetworking-plugins docker-registry bats curl jq iproute2 procps python3 tmux
+# The peers that the conformance suite judges, and what looks at its page.
+PEER_PACKAGES := crun fuse-overlayfs chromium python3-grpcio python3-protobuf libxml2-utils
+TEST_PACKAGES := debootstrap libcap2-bin $(DEMO_PACKAGES) $(PEER_PACKAGES) zstd attr containerd runc containernetworking-plugins docker-registry bats curl jq iproute2 procps python3 tmux
 IMPORTS := --explicit-target-dependency-import-check error
 
 help: ## list the targets
@@ -50,6 +52,26 @@ bench: ## side by side with Debian's containerd: pull and unpack, run to exit; r
 	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
 	swift build -c release --product containerd-ref && swift build -c release --product containerd-shim-ref-v2
 	BUILD_DIR=$(CURDIR)/.build/release scripts/bench.sh
+
+CONFORMANCE_PRODUCTS := containerd-conformance refrun containerd-shim-ref-v2 containerd-ref
+
+conformance: ## the conformance suite on every backend of ours, the mutants, every form of report; three figures (root)
+	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	for product in $(CONFORMANCE_PRODUCTS); do swift build $(IMPORTS) --product $$product || exit 1; done
+	scripts/run-conformance.sh
+
+conformance-peers: ## the conformance suite on Debian's containerd, runc, crun and shim; three figures (root)
+	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	for product in $(CONFORMANCE_PRODUCTS); do swift build $(IMPORTS) --product $$product || exit 1; done
+	scripts/run-conformance-peers.sh
+
+conformance-program: ## the suite as one stripped program that needs no Swift: .build/containerd-conformance
+	swift build -c release --static-swift-stdlib --scratch-path .build-release --product containerd-conformance
+	strip -o .build/containerd-conformance .build-release/release/containerd-conformance
+
+case-pages: ## a page of documentation for every case, from the cases themselves
+	swift build $(IMPORTS) --product containerd-conformance
+	.build/debug/containerd-conformance explain --all docs/conformance/cases
 
 clean: ## remove what was built
 	rm -rf .build .build-*

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# The conformance suite on what Debian ships: containerd's snapshotters, content store, differ and daemon, runc, crun, the runc shim, and pull clients.
+# What is known of each stands in conformance/baselines, and is explained in docs/findings.md.
+#   scripts/run-conformance-peers.sh [DIRECTORY FOR REPORTS]          (root)
+set -uo pipefail
+cd "$(dirname "$0")/.."
+build=${BUILD_DIR:-$PWD/.build/debug}
+out=${1:-$PWD/.build/conformance-peers}
+program=$build/containerd-conformance
+jobs=${JOBS:-$(nproc)}
+rm -rf "$out" && mkdir -p "$out"
+[ "$(id -u)" = 0 ] || { echo "the peers need root" >&2; exit 2; }
+
+scratch=$(mktemp -d /var/tmp/conformance-peers.XXXXXX)
+cat >"$scratch/config.toml" <<EOF
+version = 2
+root = "$scratch/root"
+state = "$scratch/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper"]
+[grpc]
+  address = "$scratch/containerd.sock"
+[ttrpc]
+  address = "$scratch/containerd.sock.ttrpc"
+EOF
+containerd --config "$scratch/config.toml" --log-level error >"$out/containerd.log" 2>&1 &
+containerd=$!
+finish() {
+  kill "$containerd" 2>/dev/null
+  wait "$containerd" 2>/dev/null
+  # What a shim has left mounted would keep the directory.
+  awk -v d="$scratch" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r mount; do umount -l "$mount"; done
+  rm -rf "$scratch"
+}
+trap finish EXIT
+for _ in $(seq 100); do ctr -a "$scratch/containerd.sock" version >/dev/null 2>&1 && break; sleep 0.1; done
+
+red=0
+judge() { # NAME ADDRESS BASELINE
+  local known=()
+  [ -f "conformance/baselines/$3.txt" ] && known=(--known-failing "conformance/baselines/$3.txt")
+  echo
+  TMPDIR=$scratch "$program" run "$2" --jobs "$jobs" --name "$1" --output "$out/$1" --save "$out/$1.json" "${known[@]}" || red=1
+}
+sock=$scratch/containerd.sock
+judge containerd-overlayfs "snapshotter+grpc://$sock?name=overlayfs" containerd-1.6.20-overlayfs
+judge containerd-native "snapshotter+grpc://$sock?name=native" containerd-1.6.20-native
+judge containerd-content "content+grpc://$sock" containerd-1.6.20-content
+judge containerd-diff "diff+grpc://$sock?snapshotter=overlayfs" containerd-1.6.20-diff
+judge containerd-daemon "daemon:$sock" containerd-1.6.20-daemon
+judge runc oci-runtime:/usr/sbin/runc runc-1.1.5
+judge crun oci-runtime:/usr/bin/crun crun-1.8.1
+judge containerd-shim-runc-v2 shim:/usr/bin/containerd-shim-runc-v2 containerd-shim-runc-v2-1.6.20
+echo
+"$program" matrix "$out"/*.json -o "$out/matrix.html" || red=1
+echo
+"$program" figures "$out"/*.json || red=1
+echo "reports: $out"
+exit $red

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The conformance suite on every backend of this repository, then the mutants, then the three figures.
+#   scripts/run-conformance.sh [DIRECTORY FOR REPORTS]
+# BUILD_DIR says where the programs are (.build/debug), JOBS how many cases run at once.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+build=${BUILD_DIR:-$PWD/.build/debug}
+out=${1:-$PWD/.build/conformance}
+program=$build/containerd-conformance
+jobs=${JOBS:-$(nproc)}
+rm -rf "$out" && mkdir -p "$out"
+red=0
+
+"$program" doctor || red=1
+echo
+"$program" selftest || red=1
+
+targets=(inproc:fake inproc:overlay inproc:fuse-overlayfs inproc:fake-remote inproc:grpc inproc:metadata inproc:daemon inproc:pull
+  oci-runtime:refrun shim:containerd-shim-ref-v2)
+for target in "${targets[@]}"; do
+  name=${target//[:\/]/-}
+  known=()
+  for file in "conformance/baselines/$name.txt"; do [ -f "$file" ] && known=(--known-failing "$file"); done
+  echo
+  "$program" run "$target" --jobs "$jobs" --name "$target" --output "$out/$name" --save "$out/$name.json" "${known[@]}" || red=1
+done
+
+echo
+"$program" mutate --jobs "$jobs" --save "$out/mutation.json" || red=1
+"$program" coverage --markdown >"$out/coverage.md" || red=1
+"$program" matrix "$out"/*-*.json -o "$out/matrix.html" || red=1
+echo
+"$program" figures --mutation "$out/mutation.json" "$out"/*-*.json || red=1
+echo "reports: $out"
+exit $red
