@@ -55,7 +55,19 @@ public enum SelfTest {
     },
   ]
 
-  public static var cases: [AnyCase] { expectations.map(\.contract) }
+  public static var cases: [AnyCase] { expectations.map(\.contract) + [gone, wavering] }
+
+  /// A backend that dies: what comes after it must not be red.
+  public static let gone = AnyCase(
+    ContractCase<SelfTestSubject>("selftest.gone", "a backend that dies is reported once", "this suite") { _ in
+      throw SuiteError("backend is gone: connection refused")
+    }, in: .events)
+
+  /// Passes with even seeds.
+  public static let wavering = AnyCase(
+    ContractCase<SelfTestSubject>("selftest.wavering", "what passes and fails is flaky", "this suite") { subject in
+      try expect(subject.workspace.seed % 2 == 0, "the seed \(subject.workspace.seed) is odd")
+    }, in: .events)
 
   private static func expect(
     _ name: String, _ outcome: Outcome, _ words: String, leak: String = "", needs: Set<Capability> = [],

@@ -10,7 +10,7 @@ struct SelfTestCommand: AsyncParsableCommand {
   func run() async throws {
     var options = try running.options(target: SelfTest.address)
     options.limit = min(options.limit, 3)
-    let (results, _) = try await Runner(options).run(SelfTest.cases, on: SelfTest.target) { _ in }
+    let (results, _) = try await Runner(options).run(SelfTest.expectations.map(\.contract), on: SelfTest.target) { _ in }
     var wrong = 0
     for (expectation, result) in zip(SelfTest.expectations, results) {
       var problems: [String] = []
@@ -19,11 +19,42 @@ struct SelfTestCommand: AsyncParsableCommand {
       if expectation.leak.isEmpty != result.leaks.isEmpty || !(expectation.leak.isEmpty || result.leaks.contains { $0.contains(expectation.leak) }) {
         problems.append(expectation.leak.isEmpty ? "leaks reported: \(result.leaks)" : "the leak \"\(expectation.leak)\" is not in \(result.leaks)")
       }
-      print("\(problems.isEmpty ? "ok  " : "BAD ")\(result.id.padding(34))\(result.outcome.rawValue.padding(10))\(result.leaks.first ?? result.detail)")
-      for problem in problems { print("      \(problem)") }
-      wrong += problems.isEmpty ? 0 : 1
+      wrong += report(result.id, result.outcome.rawValue, result.leaks.first ?? result.detail, problems)
     }
-    print("\(results.count - wrong) of \(SelfTest.expectations.count) outcomes reported as they were")
+    let runs = try await self.runs(options)
+    for run in runs {
+      let problems = run.outcomes == run.wanted ? [] : ["must be \(run.wanted.map(\.rawValue).joined(separator: ", "))"]
+      wrong += report(run.name, run.outcomes.map(\.rawValue).joined(separator: ", "), "", problems)
+    }
+    let total = SelfTest.expectations.count + runs.count
+    print("\(total - wrong) of \(total) reported as they were")
     if wrong > 0 || results.count != SelfTest.expectations.count { throw ExitCode(1) }
+  }
+
+  /// Whole runs: a backend that dies, one that is started again, and a case that cannot make up its mind.
+  private func runs(_ options: Runner.Options) async throws -> [(name: String, outcomes: [Outcome], wanted: [Outcome])] {
+    guard let pass = SelfTest.cases.first else { return [] }
+    var options = options
+    options.jobs = 1
+    func outcomes(_ cases: [AnyCase], _ options: Runner.Options) async throws -> [Outcome] {
+      try await Runner(options).run(cases, on: SelfTest.target) { _ in }.results.map(\.outcome)
+    }
+    let dead = try await outcomes([SelfTest.gone, pass, pass], options)
+    options.restart = "exit 3"
+    let lost = try await outcomes([SelfTest.gone, pass], options)
+    options.restart = "true"
+    let revived = try await outcomes([SelfTest.gone, pass], options)
+    options.repeats = 2
+    let wavering = try await outcomes([SelfTest.wavering], options)
+    return [
+      ("a backend that dies", dead, [.error, .blocked, .blocked]), ("and cannot be restarted", lost, [.error, .blocked]),
+      ("and is restarted", revived, [.error, .pass]), ("passes every other time", wavering, [.flaky]),
+    ]
+  }
+
+  private func report(_ name: String, _ outcome: String, _ detail: String, _ problems: [String]) -> Int {
+    print("\(problems.isEmpty ? "ok  " : "BAD ")\(name.padding(34))\(outcome.padding(10))\(detail)")
+    for problem in problems { print("      \(problem)") }
+    return problems.isEmpty ? 0 : 1
   }
 }
