@@ -26,31 +26,31 @@ public enum SelfTest {
   }
 
   public static let expectations: [Expectation] = [
-    expect("pass", .pass, "") { _ in },
-    expect("fail", .fail, "expected 1, got 2") { _ in try expectEqual(2, 1, "a number") },
-    expect("throws", .fail, "a step that must succeed failed") { _ in throw SystemError(errno: EIO, operation: "read", object: "a disk") },
-    expect("skip", .skip, "not on a Tuesday") { _ in throw CaseSkipped(.environment, "not on a Tuesday") },
-    expect("error", .error, "the suite is out of paper") { _ in throw SuiteError("the suite is out of paper") },
-    expect("capability", .skip, "lacks wings", needs: [Capability("wings")]) { _ in },
-    expect("hang", .timeout, "no verdict") { _ in while true { usleep(100_000) } },
-    expect("deaf-hang", .timeout, "no verdict") { _ in
+    when("pass", .pass, "") { _ in },
+    when("fail", .fail, "expected 1, got 2") { _ in try expectEqual(2, 1, "a number") },
+    when("throws", .fail, "a step that must succeed failed") { _ in throw SystemError(errno: EIO, operation: "read", object: "a disk") },
+    when("skip", .skip, "not on a Tuesday") { _ in throw CaseSkipped(.environment, "not on a Tuesday") },
+    when("error", .error, "the suite is out of paper") { _ in throw SuiteError("the suite is out of paper") },
+    when("capability", .skip, "lacks wings", needs: [Capability("wings")]) { _ in },
+    when("hang", .timeout, "no verdict") { _ in while true { usleep(100_000) } },
+    when("deaf-hang", .timeout, "no verdict") { _ in
       var deaf = sigset_t()
       sigfillset(&deaf)
       sigprocmask(SIG_BLOCK, &deaf, nil)
       while true { usleep(100_000) }
     },
-    expect("crash", .crash, "signal 6") { _ in abort() },
-    expect("exit", .error, "status 7") { _ in exit(7) },
-    expect("memory", .crash, "signal") { _ in
+    when("crash", .crash, "signal 6") { _ in abort() },
+    when("exit", .error, "status 7") { _ in exit(7) },
+    when("memory", .crash, "signal") { _ in
       // Swift's allocation of what cannot be had ends the process; nothing is touched, so this is quick.
       while true { if UnsafeMutableRawPointer.allocate(byteCount: 1 << 30, alignment: 16).load(as: UInt8.self) == 1 { usleep(1) } }
     },
-    expect("leaves-process", .pass, "", leak: "outlived the case") { _ in try daemonise(["/bin/sleep", "1000"]) },
-    expect("leaves-daemon", .pass, "", leak: "outlived the case") { _ in try daemonise(["/usr/bin/setsid", "/bin/sleep", "1000"]) },
-    expect("leaves-temporary-file", .pass, "", leak: "temporary file") { _ in
+    when("leaves-process", .pass, "", leak: "outlived the case") { _ in try daemonise(["/bin/sleep", "1000"]) },
+    when("leaves-daemon", .pass, "", leak: "outlived the case") { _ in try daemonise(["/usr/bin/setsid", "/bin/sleep", "1000"]) },
+    when("leaves-temporary-file", .pass, "", leak: "temporary file") { _ in
       try Files.writeAtomically([1], to: String(cString: getenv("TMPDIR")) + "/forgotten")
     },
-    expect("erases-its-parent", .pass, "", leak: "outside the workspace") { subject in
+    when("erases-its-parent", .pass, "", leak: "outside the workspace") { subject in
       try Files.removeTree(Files.parent(of: Files.parent(of: subject.workspace.directory)) + "/a")
     },
   ]
@@ -69,7 +69,7 @@ public enum SelfTest {
       try expect(subject.workspace.seed % 2 == 0, "the seed \(subject.workspace.seed) is odd")
     }, in: .events)
 
-  private static func expect(
+  private static func when(
     _ name: String, _ outcome: Outcome, _ words: String, leak: String = "", needs: Set<Capability> = [],
     _ body: @escaping @Sendable (SelfTestSubject) throws -> Void
   ) -> Expectation {
