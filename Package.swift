@@ -91,7 +91,7 @@ let core: [Target] = [
   module("ConformanceModels", ["ConformanceSuites", "InMemoryFakes", "Protocols", "Hashing"], path: "conformance/Models"),
   module("ConformanceSystemSuites", ["ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO"], path: "conformance/System"),
   module("ConformanceKit", ["ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO"], path: "conformance/Kit"),
-  module("ConformanceReports", ["ConformanceKit", "ConformanceSuites"], path: "conformance/Reports"),
+  module("ConformanceReports", ["ConformanceKit", "ConformanceSuites", "Protocols", "Hashing"], path: "conformance/Reports"),
   module("TestSupport", ["ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO"], path: "Tests/TestSupport"),
 
   tests("ArchitectureTests", []),

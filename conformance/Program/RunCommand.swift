@@ -79,6 +79,6 @@ struct RunCommand: AsyncParsableCommand {
     }
     if let save { try saveText(asJSON(report), to: save) }
     if let output { try ReportFiles.write(report, to: output) }
-    if json { print(try asJSON(report), terminator: "") } else { print(ReportFiles.summary(report)) }
+    if json { print(try asJSON(report), terminator: "") } else { print(quiet ? ReportFiles.verdict(report) : ReportFiles.summary(report)) }
   }
 }
