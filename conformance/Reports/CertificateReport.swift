@@ -11,7 +11,8 @@ enum CertificateReport {
     let certificate = Certificate(
       name: report.name, target: report.target, suiteVersion: report.suiteVersion, started: report.started, seed: report.seed, selection: report.selection,
       environment: report.environment, conformant: verdict.word == .conformant, verdict: verdict.word.rawValue, reasons: verdict.reasons,
-      levels: Dictionary(uniqueKeysWithValues: ContractLevel.allCases.map { level in (level.rawValue, Counts(report.results.filter { $0.info.level == level })) }),
+      levels: Dictionary(
+        uniqueKeysWithValues: ContractLevel.allCases.map { level in (level.rawValue, Counts(report.results.filter { $0.info.level == level })) }),
       skipped: Dictionary(uniqueKeysWithValues: report.skipsByReason.map { ($0.reason, $0.results.map(\.id)) }),
       knownFailures: report.results.filter { $0.outcome == .expectedFailure }.map(\.id),
       statementsChecked: report.checkedStatements.count, results: Digest.of(Array(canonical(report).utf8)).description)

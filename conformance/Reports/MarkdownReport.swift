@@ -13,7 +13,7 @@ enum MarkdownReport {
     lines += skips(report) + others(report, context)
     lines += [
       "<sub>\(cell(report.target)) · suite \(cell(report.suiteVersion)) · seed \(report.seed) · \(cell(report.started)) · \(duration(report.seconds)) · "
-        + "\(cell(report.environment.distribution)), Linux \(cell(report.environment.kernel))</sub>",
+        + "\(cell(report.environment.distribution)), Linux \(cell(report.environment.kernel))</sub>"
     ]
     return lines.joined(separator: "\n") + "\n"
   }
@@ -36,7 +36,8 @@ enum MarkdownReport {
       let red = results.count { $0.outcome.isRed || ($0.outcome == .pass && !$0.leaks.isEmpty) }
       let known = results.count { $0.outcome == .expectedFailure }
       let skipped = results.count { $0.outcome == .skip }
-      lines.append("| \(group.title) | \(results.count) | \(results.count - red - known - skipped) | \(red == 0 ? "0" : "**\(red)**") | \(known) | \(skipped) |")
+      let passed = results.count - red - known - skipped
+      lines.append("| \(group.title) | \(results.count) | \(passed) | \(red == 0 ? "0" : "**\(red)**") | \(known) | \(skipped) |")
     }
     return lines + [""]
   }

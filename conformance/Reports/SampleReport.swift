@@ -32,13 +32,13 @@ public enum SampleReport {
       return result
     }
     var report = RunReport(
-      target: "snapshotter+grpc:///run/sample/snapshotter.sock?name=sample", name: "sample-snapshotter", started: "2030-01-02T03:04:05Z", seconds: 83.4, seed: 42,
-      suiteVersion: "1", environment: environment, results: results, selection: "everything")
+      target: "snapshotter+grpc:///run/sample/snapshotter.sock?name=sample", name: "sample-snapshotter", started: "2030-01-02T03:04:05Z", seconds: 83.4,
+      seed: 42, suiteVersion: "1", environment: environment, results: results, selection: "everything")
     report.leaks = ["cgroup /sample/7"]
     return report
   }
 
   private static let environment = EnvironmentFingerprint(
-    kernel: "6.1.0-sample", architecture: "x86_64", distribution: "Debian GNU/Linux 12 (bookworm)", cgroups: "v2", root: true, scratchFilesystem: "ext4", cpus: 2,
-    memoryMiB: 4096, tools: ["ctr": "1.6.20", "runc": "1.1.5"])
+    kernel: "6.1.0-sample", architecture: "x86_64", distribution: "Debian GNU/Linux 12 (bookworm)", cgroups: "v2", root: true, scratchFilesystem: "ext4",
+    cpus: 2, memoryMiB: 4096, tools: ["ctr": "1.6.20", "runc": "1.1.5"])
 }

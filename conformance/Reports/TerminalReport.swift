@@ -53,7 +53,7 @@ public struct TerminalReport: Sendable {
       if shares[1].1 > 0 { words += " " + paint("\(shares[1].1) red", .red) }
       if shares[2].1 > 0 { words += " " + paint("\(shares[2].1) known", .yellow) }
       if shares[3].1 > 0 { words += " " + paint("\(shares[3].1) skipped", .dim) }
-      return pad(group.title, titles) + "  " + bar + "  " + pad(counts, 7) + words
+      return pad(group.title, titles) + "  " + bar + "  " + (words.isEmpty ? counts : pad(counts, 7) + words)
     }
   }
 

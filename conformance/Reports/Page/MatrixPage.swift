@@ -51,7 +51,8 @@ public enum MatrixPage {
     }
     if rows.isEmpty { return "<p>The runs do not differ in any case.</p>" }
     let heads = reports.map { "<th class=\"backend\" title=\"\(markup($0.target))\">\(markup($0.name))</th>" }.joined()
-    return "<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th>case</th>\(heads)</tr></thead><tbody>\n\(rows.joined(separator: "\n"))\n</tbody></table></div>"
+    return "<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th>case</th>\(heads)</tr></thead>"
+      + "<tbody>\n\(rows.joined(separator: "\n"))\n</tbody></table></div>"
   }
 
   private static func row(_ info: CaseInfo, _ results: [CaseResult?], _ reports: [RunReport]) -> String {

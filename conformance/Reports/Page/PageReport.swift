@@ -56,7 +56,8 @@ enum PageReport {
       let parts = counts.filter { $0.1 > 0 }.map { "<i class=\"o-\($0.0)\" style=\"flex:\($0.1)\"></i>" }.joined()
       let labels = ["passed", "failed", "not judged", "known", "skipped"]
       let cells = zip(labels, counts).map { "<td class=\"n\" data-label=\"\($0)\">\($1.1)</td>" }.joined()
-      return "<tr><td>\(markup(group.title))</td><td><div class=\"bar\" role=\"img\" aria-label=\"\(counts[0].1) of \(results.count) passed\">\(parts)</div></td>\(cells)</tr>"
+      return "<tr><td>\(markup(group.title))</td><td>"
+        + "<div class=\"bar\" role=\"img\" aria-label=\"\(counts[0].1) of \(results.count) passed\">\(parts)</div></td>\(cells)</tr>"
     }
     return """
       <table class="stack"><thead><tr><th>chapter</th><th></th><th class="n">passed</th><th class="n">failed</th><th class="n">not judged</th>\
@@ -158,7 +159,8 @@ enum PageReport {
       let rows = statements.map { statement in
         let cases = (checking[statement.id] ?? []).map { "<a class=\"o-\($0.outcome.rawValue)\" href=\"#case-\(markup($0.id))\">\(markup($0.id))</a>" }
         let by = cases.isEmpty ? "<span class=\"faint\">\(markup(statement.exempt ?? "not in this run"))</span>" : cases.joined(separator: ", ")
-        return "<tr id=\"statement-\(statement.id)\"><td class=\"i\">\(statement.id)</td><td class=\"i\">\(statement.level.rawValue)</td><td>\(markup(statement.sentence)) "
+        return "<tr id=\"statement-\(statement.id)\"><td class=\"i\">\(statement.id)</td><td class=\"i\">\(statement.level.rawValue)</td>"
+          + "<td>\(markup(statement.sentence)) "
           + "<span class=\"faint\">\(markup(statement.section))</span></td><td>\(by)</td></tr>"
       }
       let checked = statements.count { report.checkedStatements.contains($0.id) }
