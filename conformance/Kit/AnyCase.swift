@@ -1,4 +1,6 @@
+import BlockingIO
 import ConformanceSuites
+import SystemKit
 
 /// What is known of a case without running it.
 public struct CaseInfo: Sendable, Identifiable, Codable, Hashable {
@@ -44,6 +46,34 @@ public struct AnyCase: Sendable, Identifiable {
     }
   }
 
+  /// A case that needs many fresh subjects: it concerns every target that offers the subject.
+  public init<Subject: Sendable>(_ contract: ContractCase<FreshSubjects<Subject>>, in group: CaseGroup) {
+    let name = String(describing: Subject.self)
+    info = CaseInfo(
+      id: contract.id, group: group, level: contract.level, sentence: contract.sentence, source: contract.statement,
+      statements: Self.statements(in: contract.statement), needs: contract.needs.map(\.name).sorted(), why: contract.why, threads: contract.threads,
+      subject: name.hasSuffix("Subject") ? String(name.dropLast(7)) : name)
+    needs = contract.needs
+    offered = { $0[Subject.self] != nil }
+    body = { target, workspace in
+      guard let offer = target[Subject.self] else { throw SuiteError("the target \(target.address) offers no \(name)") }
+      let counter = Counter()
+      let fresh = FreshSubjects<Subject>(
+        seed: workspace.seed, budget: workspace.budget, patience: workspace.patience, choices: workspace.choices,
+        note: { workspace.record.add($0, command: $1, outcome: $2) }
+      ) {
+        let place = "\(workspace.directory)/\(counter.next())"
+        do {
+          try await DedicatedThread.run { try Files.makeDirectories(place) }
+          return try await offer(Workspace(directory: place, seed: workspace.seed, patience: workspace.patience, budget: workspace.budget))
+        } catch let skipped as CaseSkipped {
+          throw skipped
+        } catch { throw SuiteError("the target \(target.address) did not give a fresh \(name): \(error)") }
+      }
+      try await contract.run(on: fresh)
+    }
+  }
+
   /// Whether the target has what the case judges at all. Where it has, missing capabilities are skips with a reason.
   public func concerns(_ target: Target) -> Bool { offered(target) }
 
@@ -68,6 +98,9 @@ public struct AnyCase: Sendable, Identifiable {
 extension [AnyCase] {
   /// The cases of one suite, all in one group.
   public init<Subject: Sendable>(_ cases: [ContractCase<Subject>], in group: CaseGroup) { self = cases.map { AnyCase($0, in: group) } }
+
+  /// The cases of one suite that need many fresh subjects, all in one group.
+  public init<Subject: Sendable>(_ cases: [ContractCase<FreshSubjects<Subject>>], in group: CaseGroup) { self = cases.map { AnyCase($0, in: group) } }
 
   /// The cases of one suite, each in the group of the longest prefix of its id.
   public init<Subject: Sendable>(_ cases: [ContractCase<Subject>], in group: CaseGroup, _ prefixes: [String: CaseGroup]) {

@@ -11,6 +11,8 @@ public struct Workspace: Sendable {
   /// How long random runs may go on: 1 is the usual budget.
   public let budget: Double
   public let record: Record
+  /// Choices of a random run to replay instead of making new ones; empty for none.
+  public var choices: [UInt64] = []
 
   public init(directory: String, seed: UInt64, patience: Double = 1, budget: Double = 1, record: Record = Record()) {
     self.directory = directory

@@ -1,4 +1,5 @@
 import ConformanceKit
+import ConformanceModels
 import ConformanceSuites
 import ConformanceSystemSuites
 
@@ -10,6 +11,9 @@ public enum Catalogue {
     [AnyCase](
       SnapshotterSuite.cases, in: .snapshotMetadata,
       ["snapshots.concurrent": .concurrency, "snapshots.usage": .usage, "snapshots.tree": .whiteouts, "snapshots.mounts": .mounts, "snapshots.view": .mounts])
+    + [AnyCase](SnapshotModelSuite.cases, in: .snapshotMetadata)
+    + [AnyCase](SnapshotModelSuite.concurrent, in: .concurrency)
+    + [AnyCase](ContentModelSuite.cases, in: .content)
     + [AnyCase](ContentStoreSuite.cases, in: .content)
     + [AnyCase](LayerSuite.cases, in: .tarApply, ["layers.diff": .whiteouts])
     + [AnyCase](RegistrySuite.cases, in: .fetch)

@@ -1,0 +1,47 @@
+import ConformanceSuites
+import Protocols
+
+/// Random sequences against the model of content stores.
+public enum ContentModelSuite {
+  public static let cases: [ContractCase<FreshSubjects<ContentSubject>>] = [
+    ContractCase(
+      "content.model.random", "whatever the order of calls, a content store answers as its contract says",
+      "ContentStore, all laws; CON-01, CON-02, CON-05, CON-07, CON-08, CON-09",
+      why: "an ingest that goes wrong only after an abort and a resume is met by every user with a bad network",
+      threads: ["containerd/containerd#2642", "containerd/containerd#3394"]
+    ) { fresh in
+      try await fresh.hold(Property.Bounds(attempts: 120, seconds: 8)) { attempt, subject in
+        let driver = ContentDriver(subject)
+        do { try await sequence(attempt, driver) } catch {
+          await driver.end()
+          throw error
+        }
+        await driver.end()
+      }
+    }
+  ]
+
+  private static func sequence(_ attempt: Attempt, _ driver: ContentDriver) async throws {
+    var model = ContentModel()
+    var opened = 0
+    let generator = ContentGenerator()
+    func step(_ operation: ContentOperation, verb: String? = nil) async throws {
+      let came = try await driver.perform(operation)
+      let expected = model.expects(operation)
+      if verb == nil {
+        attempt.does(operation.description, command: operation.command)
+        attempt.came("\(came)")
+      }
+      if !expected.allows(came) {
+        throw Finding(kind: verb ?? operation.verb, what: verb ?? operation.description, expected: "\(expected)", actual: "\(came)")
+      }
+    }
+    try await attempt.sequence(atMost: 50) {
+      if model.writers[opened] != nil { opened += 1 }
+      try await step(generator.draw(attempt, model, next: opened))
+      try await step(.walk([]), verb: "all blobs, as a walk tells them")
+      try await step(.statuses, verb: "all ingests, as the store tells them")
+    }
+    for blob in model.blobs.keys.sorted() { try await step(.read(blob, at: 0, count: 100)) }
+  }
+}

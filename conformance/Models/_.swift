@@ -1,1 +1,0 @@
-// Model-based runs: the engine, the models and what judges histories.

@@ -1,0 +1,6 @@
+import ConformanceKit
+
+/// Faults that only sequences of calls, or races, show.
+enum ModelMutants {
+  static let all: [Mutant] = SnapshotSequenceMutants.all + SnapshotRaceMutants.all
+}
