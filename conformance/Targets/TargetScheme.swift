@@ -14,6 +14,9 @@ public struct TargetScheme: Sendable {
     TargetScheme(form: "inproc:overlay", summary: "the local content store, overlay snapshotter, applier and differ of this package (root)") {
       $0 == "inproc:overlay" ? .overlay($0) : nil
     },
+    TargetScheme(form: "inproc:metadata", summary: "the metadata store of this package on SQLite, over the in-memory fakes") {
+      $0 == "inproc:metadata" ? .metadata($0) : nil
+    },
   ]
 }
 
