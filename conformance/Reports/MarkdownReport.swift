@@ -80,7 +80,7 @@ enum MarkdownReport {
     return lines + [""]
   }
 
-  private static func thread(_ thread: String) -> String { threadLink(thread).map { "[\(cell(thread))](\($0))" } ?? cell(thread) }
+  static func thread(_ thread: String) -> String { threadLink(thread).map { "[\(cell(thread))](\($0))" } ?? cell(thread) }
 
   /// Text inside a line or a table: nothing in it may begin markup.
   static func cell(_ text: String) -> String {

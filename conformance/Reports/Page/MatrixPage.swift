@@ -3,23 +3,26 @@ import ConformanceSuites
 
 /// Many backends side by side: a row per case, a column per run.
 public enum MatrixPage {
-  public static func render(_ reports: [RunReport]) -> String {
+  /// - Parameter pages: where the page of each run is, as a link, if it has one.
+  public static func render(_ reports: [RunReport], pages: [String?] = []) -> String {
     let cases = Set(reports.flatMap { $0.results.map(\.id) })
     var page = Page(
       title: "Backends compared", header: "<h1>Backends compared</h1><p class=\"faint\">\(reports.count) runs, \(cases.count) cases</p>",
       footer: "This file is complete: it loads nothing from anywhere.")
-    page.add("totals", "Totals", totals(reports))
+    page.add("totals", "Totals", totals(reports, pages))
     page.add("cases", "Cases", Page.filter + table(reports, onlyDifferences: false))
     return page.rendered()
   }
 
-  private static func totals(_ reports: [RunReport]) -> String {
-    let rows = reports.map { report in
+  private static func totals(_ reports: [RunReport], _ pages: [String?]) -> String {
+    let rows = reports.enumerated().map { number, report in
+      let name = "<b>\(markup(report.name))</b>"
+      let title = (number < pages.count ? pages[number] : nil).map { "<a href=\"\(markup($0))\">\(name)</a>" } ?? name
       let verdict = Verdict(report)
       let red = report.results.count { $0.outcome.isRed || ($0.outcome == .pass && !$0.leaks.isEmpty) }
       let why = verdict.reasons.map(markup).joined(separator: "<br>")
       return """
-        <tr><td><b>\(markup(report.name))</b><br><code class="faint">\(markup(report.target))</code></td><td>\(verdict.word.rawValue)\
+        <tr><td>\(title)<br><code class="faint">\(markup(report.target))</code></td><td>\(verdict.word.rawValue)\
         \(why.isEmpty ? "" : "<br><span class=\"faint\">\(why)</span>")</td><td class="n" data-label="passed">\(report.count(.pass)) of \(report.executed)</td>\
         <td class="n" data-label="red">\(red)</td><td class="n" data-label="known">\(report.count(.expectedFailure))</td>\
         <td class="n" data-label="skipped">\(report.count(.skip))</td><td class="n">\(duration(report.seconds))</td></tr>

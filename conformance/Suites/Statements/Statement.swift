@@ -70,7 +70,9 @@ public struct Statement: Sendable, Identifiable, Hashable {
 
 extension Statement {
   /// Every statement, in the order of the documents.
-  public static let all: [Statement] = []
+  public static let all: [Statement] =
+    runtime + hook + configuration + feature + linux + layer
+    + image + distribution + snapshotter + remoteSnapshotter + content + shim
 
   private static let known = Dictionary(all.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
   public static func with(id: String) -> Statement? { known[id] }
