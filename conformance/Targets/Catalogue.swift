@@ -20,7 +20,7 @@ public enum Catalogue {
     + [AnyCase](RuntimeSuite.cases, in: .shim)
     + [AnyCase](EventSuite.cases, in: .events)
     + [AnyCase](MetadataSuite.cases, in: .metadata, ["metadata.lease": .leases, "metadata.gc": .leases, "metadata.garbage": .leases])
-    + [AnyCase](MountSuite.cases, in: .fileSemantics, ["permissions": .permissions])
+    + [AnyCase](MountSuite.cases, in: .fileSemantics, ["permissions": .permissions, "whiteouts": .whiteouts])
 
   private static let places = Dictionary(uniqueKeysWithValues: CaseGroup.allCases.enumerated().map { ($1, $0) })
   private static func order(_ group: CaseGroup) -> Int { places[group] ?? places.count }

@@ -81,7 +81,8 @@ public struct MountSubject: Sendable {
 
 /// The contract of what a snapshotter's mounts make: a file system like any other.
 public enum MountSuite {
-  public static let cases: [ContractCase<MountSubject>] = naming
+  public static let cases: [ContractCase<MountSubject>] =
+    naming + opening + linking + kinds + layering + permissions
 }
 
 /// The case in which a script, run above a layer, must come to the same as in a plain directory with the same contents.
@@ -92,11 +93,11 @@ func likePlain(
   ContractCase(id, sentence, statement, level: level, needs: needs.union([.files]), why: why, threads: threads) { subject in
     try await subject.layer("base") { place in
       try lower(place)
-      place.write(".keep", "")
+      place.write(".kept", "")
     }
     try await subject.enterPlain { place in
       try lower(place)
-      place.write(".keep", "")
+      place.write(".kept", "")
     }
     let wanted = try await subject.enterPlain(script)
     let seen = try await subject.enter(try await subject.prepare("container", "base"), script)

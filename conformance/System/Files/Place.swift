@@ -184,6 +184,9 @@ package enum FileType: mode_t {
   package init?(_ mode: mode_t) { self.init(rawValue: mode & 0o170000) }
 }
 
+/// What `mmap(2)` returns where it fails.
+var mapFailed: UnsafeMutableRawPointer? { UnsafeMutableRawPointer(bitPattern: -1) }
+
 package func octal(_ mode: mode_t) -> String { String(mode, radix: 8) }
 
 /// A text as it is shown in a report: its beginning, and how long it is.
