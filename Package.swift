@@ -128,9 +128,10 @@ let network: [Target] = [
   module("EmbeddedRegistry", ["Hashing", "Protocols", "OCI", "BlockingIO", "SystemKit", "CLinux", nioCore, nioHTTP1, nioPosix]),
   module("DaemonConfiguration", ["Protocols", tomlKit]),
   module("ContainerdAPI", [grpcCore, grpcProtobuf, swiftProtobuf], settings: generated),
-  module("GRPCTransport", [grpcCore, grpcPosix, nioCore, nioPosix]),
+  module("PingShield", [nioCore]),
+  module("GRPCTransport", ["PingShield", grpcCore, grpcPosix, nioCore, nioPosix]),
   module("WireMapping", ["ContainerdAPI", "Protocols", grpcCore, swiftProtobuf]),
-  module("ContainerdClient", ["ContainerdAPI", "WireMapping", "Protocols", grpcCore, grpcPosix, swiftProtobuf]),
+  module("ContainerdClient", ["ContainerdAPI", "WireMapping", "PingShield", "Protocols", grpcCore, grpcPosix, swiftProtobuf, nioCore]),
   module("GRPCFrontend", ["ContainerdAPI", "WireMapping", "Protocols", grpcCore, swiftProtobuf, logging]),
   module("ShimRuntime", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "ContainerdAPI", swiftProtobuf, nioCore, nioPosix, logging]),
   .executableTarget(
@@ -145,8 +146,8 @@ let network: [Target] = [
   module(
     "ConformanceWireSuites",
     [
-      "ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "ContainerdAPI", "WireMapping", "ContainerdClient", grpcCore,
-      grpcPosix, swiftProtobuf, nioCore, nioPosix, nioHTTP1,
+      "ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "ContainerdAPI", "WireMapping", "ContainerdClient", "PingShield",
+      grpcCore, grpcPosix, swiftProtobuf, nioCore, nioPosix, nioHTTP1,
     ], path: "conformance/Wire"),
   module(
     "ConformanceTargets",
@@ -189,7 +190,7 @@ let network: [Target] = [
       "Protocols",
       "TestSupport",
     ]),
-  tests("GRPCTransportTests", ["GRPCTransport", grpcCore, grpcPosix, nioCore, nioPosix, nioEmbedded]),
+  tests("GRPCTransportTests", ["GRPCTransport", "PingShield", grpcCore, grpcPosix, nioCore, nioPosix, nioEmbedded]),
   tests(
     "GRPCFrontendTests",
     [

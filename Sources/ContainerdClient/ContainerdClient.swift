@@ -1,6 +1,8 @@
 import ContainerdAPI
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
+import NIOCore
+import PingShield
 import Protocols
 import SwiftProtobuf
 import WireMapping
@@ -21,6 +23,10 @@ public struct ContainerdClient: Sendable {
       config: .defaults { config in
         config.http2.targetWindowSize = 8 << 20
         config.http2.maxFrameSize = 1 << 20
+        // A grpc-go server pings after nearly every request.
+        config.channelDebuggingCallbacks.onCreateTCPConnection = { channel in
+          channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(PingShield(at: .client), position: .first) }
+        }
       })
     let client = GRPCClient(transport: transport)
     // In a task of its own: when the body is cancelled, what undoes its work still needs the connection.

@@ -2,6 +2,7 @@ import GRPCNIOTransportHTTP2Posix
 import Glibc
 import NIOCore
 import NIOPosix
+import PingShield
 
 /// A gRPC listener on a unix socket, with a `PingShield` on every connection.
 ///

@@ -1,6 +1,7 @@
 import GRPCTransport
 import NIOCore
 import NIOEmbedded
+import PingShield
 import Testing
 
 @Suite struct PingShieldTests {

@@ -30,6 +30,9 @@ public enum Worker {
     return nil
   }
 
+  /// How the error begins that says that the backend's process has ended, or does not listen any more.
+  public static let backendIsGone = "backend is gone: "
+
   public static func run(_ cases: [AnyCase], on target: Target, directory: String, seed: UInt64, patience: Double, budget: Double) async {
     for contract in cases {
       send(.begins(contract.id))
@@ -58,6 +61,16 @@ public enum Worker {
     } catch {
       result.outcome = .error
       result.detail = "\(error)"
+    }
+    let problems = await workspace.endings.run()
+    if let gone = problems.first(where: { $0.hasPrefix(Self.backendIsGone) }) {
+      // Whatever the case saw, it saw of a dead backend.
+      if result.outcome == .fail { result.log = result.detail }
+      result.outcome = .error
+      result.detail = gone
+    } else if result.outcome == .pass, !problems.isEmpty {
+      result.outcome = .error
+      result.detail = "the case held, but not everything could be undone afterwards: " + problems.joined(separator: "; ")
     }
     let took = started.duration(to: .now).components
     result.seconds = Double(took.seconds) + Double(took.attoseconds) / 1e18

@@ -13,6 +13,8 @@ public struct Workspace: Sendable {
   public let record: Record
   /// Choices of a random run to replay instead of making new ones; empty for none.
   public var choices: [UInt64] = []
+  /// What is undone when the case is over, however it ended.
+  public let endings = Endings()
 
   public init(directory: String, seed: UInt64, patience: Double = 1, budget: Double = 1, record: Record = Record()) {
     self.directory = directory
@@ -20,6 +22,25 @@ public struct Workspace: Sendable {
     self.patience = patience
     self.budget = budget
     self.record = record
+  }
+}
+
+/// Steps that undo what a target set up for a case: the last registered runs first.
+public final class Endings: Sendable {
+  public typealias Step = @Sendable () async throws -> Void
+  private let steps = Mutex<[Step]>([])
+  public init() {}
+  public func add(_ step: @escaping Step) { steps.withLock { $0.append(step) } }
+
+  /// Runs every step, whatever the others come to, and tells what went wrong.
+  public func run() async -> [String] {
+    let pending = steps.withLock { steps in
+      defer { steps = [] }
+      return steps
+    }
+    var problems: [String] = []
+    for step in pending.reversed() { do { try await step() } catch { problems.append("\(error)") } }
+    return problems
   }
 }
 

@@ -21,9 +21,17 @@ package func expectError(_ codes: ContainerdError.Code..., from what: String, _ 
     throw Mismatch(
       description: "\(what): expected the class \(wanted), got \"\(error.code.rawValue)\" (\(error))", expected: "\(what): the error class \(wanted)",
       actual: "\(error)")
+  } catch let broken as SuiteError {
+    throw broken
   } catch { throw Mismatch(description: "\(what): expected a ContainerdError of the class \(wanted), got \(type(of: error)): \(error)") }
   throw Mismatch(
     description: "\(what): expected the class \(wanted), but it succeeded", expected: "\(what): the error class \(wanted)", actual: "success")
+}
+
+/// The body must throw a `ContainerdError`, of whatever class.
+package func expectRefusal(of what: String, _ body: () async throws -> Void) async throws {
+  do { try await body() } catch is ContainerdError { return }
+  throw Mismatch(description: "\(what): expected an error, but it succeeded", expected: "\(what): an error", actual: "success")
 }
 
 /// The message of the `ContainerdError` that the body must throw.

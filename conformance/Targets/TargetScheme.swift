@@ -17,7 +17,16 @@ public struct TargetScheme: Sendable {
     TargetScheme(form: "inproc:metadata", summary: "the metadata store of this package on SQLite, over the in-memory fakes") {
       $0 == "inproc:metadata" ? .metadata($0) : nil
     },
+    TargetScheme(
+      form: "snapshotter+grpc://SOCKET[?name=NAME]",
+      summary: "a proxy-plugin snapshotter with an empty store of its own; with a name, the snapshotter NAME of the containerd that listens there"
+    ) { try snapshotterAtSocket($0) },
   ]
+
+  private static func snapshotterAtSocket(_ address: String) throws -> Target? {
+    guard let parts = try SocketAddress(address, scheme: "snapshotter+grpc", parameters: ["name", "empty"]) else { return nil }
+    return .snapshotter(address, socket: parts.path, name: parts.parameters["name"], mayEmpty: parts.parameters["empty"] == "yes")
+  }
 }
 
 extension Target {

@@ -43,6 +43,11 @@ public struct SnapshotSubject: Sendable {
     try await trees.enter(mounts, body)
   }
 
+  /// Not every snapshotter has something to clean up: then it may say so.
+  package func cleanup() async throws {
+    do { try await snapshotter.cleanup() } catch let error as ContainerdError where error.code == .notImplemented {}
+  }
+
   package func expectAbsent(_ key: String) async throws {
     try await expectError(.notFound, from: "stat of \(key)") { _ = try await snapshotter.stat(key) }
     try await expectError(.notFound, from: "mounts of \(key)") { _ = try await snapshotter.mounts(key) }

@@ -4,7 +4,8 @@ import NIOCore
 ///
 /// grpc-go pings after nearly every DATA frame it receives, to measure bandwidth. swift-nio-http2 1.46 closes a connection after
 /// 200 control frames within 30 seconds (apple/swift-nio-http2#561), and grpc-swift-nio-transport has no setting for it: without
-/// this handler every upload of more than some 200 messages fails. See docs/workarounds.md.
+/// this handler every upload of more than some 200 messages fails, and so does a client that makes some 60 calls in that time.
+/// See docs/workarounds.md.
 ///
 /// Only frame headers are parsed; everything but a PING passes through uncopied. A peer that sends more than `limit` pings within
 /// one second is a flood, and its connection is closed.
@@ -22,11 +23,17 @@ public final class PingShield: ChannelInboundHandler {
   /// The beginning of a frame header, or of a PING, that has not arrived whole.
   private var partial: ByteBuffer?
   /// Bytes of the connection preface still to pass.
-  private var prefaceLeft = 24
+  private var prefaceLeft: Int
   /// Bytes of the present frame still to pass.
   private var payloadLeft = 0
 
-  public init(limit: Int = 10_000) { self.limit = limit }
+  /// Which end of the connection it stands at: only a client sends a preface before its frames.
+  public enum End: Sendable { case client, server }
+
+  public init(at end: End = .server, limit: Int = 10_000) {
+    self.limit = limit
+    prefaceLeft = end == .server ? 24 : 0
+  }
 
   public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     var input = unwrapInboundIn(data)
