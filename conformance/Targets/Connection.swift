@@ -3,6 +3,7 @@ import CLinux
 import ConformanceKit
 import ConformanceSuites
 import ContainerdClient
+import Glibc
 import Protocols
 import SystemKit
 

@@ -67,7 +67,7 @@ actor Gathering<Item: Sendable> {
   func append(_ item: Item) { items.append(item) }
 }
 
-/// The single store of a proxy plugin. A file beside the temporary ones says that the suite is at work in it: whoever finds the file unlocked knows
+/// The single store of a proxy plugin. A file in /tmp (TMPDIR may be a case's own) says that the suite is at work in it: whoever finds the file unlocked knows
 /// that what is in the store is a leftover of the suite, and nobody's data.
 struct SharedStore {
   let snapshotter: any Snapshotter
@@ -75,7 +75,7 @@ struct SharedStore {
 
   func claim(mayEmpty: Bool, in workspace: Workspace) async throws {
     let inode = try Files.status(socket).st_ino
-    let path = "\(Self.temporary)/containerd-conformance-\(inode).in-use"
+    let path = "/tmp/containerd-conformance-\(inode).in-use"
     let lock = try await StoreLock.take(path)
     let ours = try Files.read(path) == Array(socket.utf8)
     let found = Gathering<String>()
@@ -97,8 +97,6 @@ struct SharedStore {
       lock.release()
     }
   }
-
-  private static var temporary: String { getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp" }
 }
 
 /// An advisory lock on a file. Another case of the same run may hold it: one at a time.
@@ -108,7 +106,7 @@ private final class StoreLock: Sendable {
 
   static func take(_ path: String) async throws -> StoreLock {
     while true {
-      let lock = StoreLock(try Files.open(path, O_RDWR | O_CREAT | O_CLOEXEC, mode: 0o600))
+      let lock = StoreLock(try Files.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode: 0o600))
       // Whoever held it before may have removed the file meanwhile: then the lock is on nothing.
       var held = stat()
       var there = stat()
