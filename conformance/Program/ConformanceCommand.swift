@@ -9,6 +9,7 @@ struct ConformanceCommand: AsyncParsableCommand {
     discussion: "Start with `containerd-conformance run inproc:fake`. Addresses:\n"
       + TargetScheme.all.map { "  \($0.form)\n      \($0.summary)" }.joined(separator: "\n"),
     subcommands: [
-      RunCommand.self, ListCommand.self, ReproCommand.self, MutateCommand.self, SelfTestCommand.self, DoctorCommand.self, InitCommand.self, WorkerCommand.self,
+      RunCommand.self, ListCommand.self, ReproCommand.self, MutateCommand.self, SelfTestCommand.self, DoctorCommand.self, InitCommand.self, FiguresCommand.self,
+      WorkerCommand.self,
     ] + ReadingCommands.all)
 }

@@ -10,7 +10,7 @@ public enum Catalogue {
   private static let unordered: [AnyCase] =
     [AnyCase](
       SnapshotterSuite.cases, in: .snapshotMetadata,
-      ["snapshots.concurrent": .concurrency, "snapshots.usage": .usage, "snapshots.tree": .whiteouts, "snapshots.mounts": .mounts, "snapshots.view": .mounts])
+      ["snapshots.race": .concurrency, "snapshots.usage": .usage, "snapshots.tree": .whiteouts, "snapshots.mounts": .mounts, "snapshots.view": .mounts])
     + [AnyCase](SnapshotModelSuite.cases, in: .snapshotMetadata)
     + [AnyCase](SnapshotModelSuite.concurrent, in: .concurrency)
     + [AnyCase](ContentModelSuite.cases, in: .content)

@@ -48,7 +48,7 @@ public struct MutationReport: Codable, Sendable {
   public var verdicts: [MutantVerdict]
   /// Red results of good backends in the same run, beyond what is known: false alarms.
   public var falseAlarms: [CaseResult]
-  /// MUST cases that ran on a good backend and killed no mutant.
+  /// MUST cases that killed no mutant: nobody has seen them fail. Of use only when every mutant was run.
   public var idleMustCases: [String]
 
   public var mutants: [MutantVerdict] { verdicts.filter { !$0.control && $0.state != .notHere } }
@@ -104,11 +104,11 @@ public struct MutationRun: Sendable {
     }
     try await DedicatedThread.run { try Files.removeTree(place) }
     let killers = Set(verdicts.flatMap { $0.killers + ($0.state == .killed ? $0.others : []) })
-    let ranGood = Set(good.values.flatMap { $0.values }.filter { $0.outcome == .pass && $0.info.level == .must }.map(\.id))
+    let must = Set(catalogue.filter { $0.info.level == .must }.map(\.id))
     return MutationReport(
       seed: options.seed, seconds: Self.seconds(since: began), verdicts: verdicts,
       falseAlarms: good.values.flatMap { $0.values }.filter { $0.outcome.isRed }.sorted { $0.id < $1.id },
-      idleMustCases: ranGood.subtracting(killers).sorted())
+      idleMustCases: must.subtracting(killers).sorted())
   }
 
   private func scope(of mutant: Mutant) throws -> [AnyCase] {

@@ -64,7 +64,8 @@ package enum SnapshotOperation: Hashable, Sendable, CustomStringConvertible {
     case .commit(let name, let key, let labels): return "\(ctr) commit \(name) \(key)\(Self.comment(labels))"
     case .remove(let key): return "\(ctr) rm \(key)"
     case .stat(let key): return "\(ctr) info \(key)"
-    case .update(let key, let labels, _): return "\(ctr) label \(key) \(labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " "))"
+    case .update(let key, let labels, _):
+      return "\(ctr) label \(key) \(labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " "))"
     case .walk: return "\(ctr) ls"
     case .mounts(let key): return "\(ctr) mounts /mnt \(key)"
     case .usage(let key): return "\(ctr) usage \(key)"

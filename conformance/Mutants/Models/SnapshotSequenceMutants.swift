@@ -123,7 +123,8 @@ enum SnapshotRaceMutants {
         defer { making.with { _ = $0.remove(key) } }
         await pause()
         do { return try await base.prepare(key, parent: parent, labels: labels) } catch let error as ContainerdError
-        where error.code == .alreadyExists && second { return try await base.mounts(key) }
+          where error.code == .alreadyExists && second
+        { return try await base.mounts(key) }
       }
     },
     mutant("MD13", "an update reads, waits and writes: one of two at the same time is lost") { wrapper in

@@ -1,0 +1,40 @@
+import ArgumentParser
+import ConformanceKit
+import ConformanceMutants
+import ConformanceReports
+import ConformanceSuites
+import ConformanceTargets
+import Foundation
+
+struct FiguresCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "figures", abstract: "The three figures of a set of runs: mutants killed, false alarms, statements covered.")
+
+  @Argument(help: "Saved reports of runs against backends known to be good.") var reports: [String] = []
+  @Option(help: "The saved kill matrix of `mutate`.") var mutation: String?
+
+  func run() throws {
+    let runs = try reports.map { file in
+      do { return try JSONDecoder().decode(RunReport.self, from: Data(contents(of: file).utf8)) } catch {
+        throw SuiteError("\(file) is no report of `run`: \(error)")
+      }
+    }
+    if let mutation {
+      let matrix = try JSONDecoder().decode(MutationReport.self, from: Data(contents(of: mutation).utf8))
+      let elsewhere = matrix.verdicts.count { $0.state == .notHere }
+      print(
+        "mutants killed        \(matrix.killed) of \(matrix.mutants.count), controls green \(matrix.controlsGreen) of \(matrix.verdicts.count(where: \.control))"
+          + (elsewhere == 0 ? "" : ", \(elsewhere) cannot be judged here"))
+    } else {
+      print("mutants killed        not run (see `mutate`); the catalogue has \(MutantCatalogue.all.count { !$0.isControl })")
+    }
+    let alarms = runs.flatMap { run in run.results.filter { $0.outcome.isRed || ($0.outcome == .pass && !$0.leaks.isEmpty) }.map { (run.name, $0) } }
+    print("false alarms          \(alarms.count) in \(runs.map(\.executed).reduce(0, +)) verdicts on \(runs.count) backends known to be good")
+    for (name, result) in alarms { print("  \(name): \(result.id): \(result.outcome.rawValue): \(result.detail.split(separator: "\n").first ?? "")") }
+    let coverage = StatementCoverage(cases: Catalogue.cases.map(\.info))
+    print(
+      "statements covered    \(coverage.covered) of \(coverage.concerning); \(coverage.rows.count - coverage.concerning) others do not concern the suite, each with a reason"
+    )
+    if !alarms.isEmpty { throw ExitCode(1) }
+  }
+}
