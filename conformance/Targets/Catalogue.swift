@@ -18,6 +18,7 @@ public enum Catalogue {
     + [AnyCase](LayerSuite.cases, in: .tarApply, ["layers.diff": .whiteouts])
     + [AnyCase](RegistrySuite.cases, in: .fetch)
     + [AnyCase](RuntimeSuite.cases, in: .shim)
+    + [AnyCase](OCIRuntimeSuite.lifecycle, in: .lifecycle)
     + [AnyCase](EventSuite.cases, in: .events)
     + [AnyCase](MetadataSuite.cases, in: .metadata, ["metadata.lease": .leases, "metadata.gc": .leases, "metadata.garbage": .leases])
     + [AnyCase](MountSuite.cases, in: .fileSemantics, ["permissions": .permissions, "whiteouts": .whiteouts])

@@ -11,6 +11,9 @@ public struct TargetScheme: Sendable {
 
   public static let all: [TargetScheme] = [
     TargetScheme(form: "inproc:fake", summary: "the in-memory fakes: the executable specification") { $0 == "inproc:fake" ? .fake($0) : nil },
+    TargetScheme(
+      form: "oci-runtime:PROGRAM[?cgroups=disabled]", summary: "an OCI runtime's command line, by path or name: oci-runtime:/usr/sbin/runc (root)",
+      open: Target.ociRuntime),
     TargetScheme(form: "inproc:overlay", summary: "the local content store, overlay snapshotter, applier and differ of this package (root)") {
       $0 == "inproc:overlay" ? .overlay($0) : nil
     },

@@ -1,0 +1,104 @@
+import ConformanceSuites
+
+/// One call of a runtime's command line.
+public struct OCICall: Sendable {
+  public var verb: String
+  /// Between the verb and the operands.
+  public var options: [String] = []
+  /// The id and what follows it.
+  public var operands: [String] = []
+  /// The state root, `--root`.
+  public var root: String
+  /// Where config.json of the container lies: what a mutant of `create` changes.
+  public var bundle: String
+  /// Of `create`, the program's streams too.
+  public var stdin = "/dev/null"
+  public var stdout: String
+  public var stderr: String
+  public var directory: String?
+  /// A descriptor that the caller has open beside its streams.
+  public var extra: (descriptor: Int32, path: String)?
+  /// The runtime is killed after so many milliseconds.
+  public var killedAfter: Int?
+
+  public var id: String { operands.first ?? "" }
+}
+
+/// What came of a call.
+public struct OCIResult: Sendable {
+  public var code: Int32
+  public var output: String
+  public var errors: String
+  public var failed: Bool { code != 0 }
+
+  public init(code: Int32, output: String = "", errors: String = "") {
+    self.code = code
+    self.output = output
+    self.errors = errors
+  }
+}
+
+public typealias OCIHandler = @Sendable (OCICall) throws -> OCIResult
+
+/// An OCI runtime, known by its command line.
+public struct OCIRuntimeSubject: Sendable {
+  /// The words before `--root`: the runtime, with whatever it needs to run on this machine.
+  public var command: [String]
+  /// Performs a call. A mutant is put around it.
+  public var handle: OCIHandler
+  /// The same without a mutant: cleaning up is no part of what is judged.
+  public let plain: OCIHandler
+  /// Of the case alone.
+  public var directory: String
+  public var patience: Double
+  /// Notes a step and the line of shell that does the same.
+  public var note: @Sendable (_ text: String, _ command: String, _ outcome: String) -> Void
+
+  public init(
+    command: [String], directory: String, patience: Double, note: @escaping @Sendable (_ text: String, _ command: String, _ outcome: String) -> Void
+  ) {
+    self.command = command
+    self.directory = directory
+    self.patience = patience
+    self.note = note
+    plain = { call in
+      var program = Program(words: command + ["--root", call.root, call.verb] + call.options + call.operands)
+      program.stdin = call.stdin
+      program.stdout = call.stdout
+      program.stderr = call.stderr
+      program.directory = call.directory
+      program.extra = call.extra
+      let (outputBefore, errorsBefore) = (contents(call.stdout).utf8.count, contents(call.stderr).utf8.count)
+      let pid = try program.spawn()
+      let code: Int32
+      if let delay = call.killedAfter {
+        let ended = try Children.end(of: pid, within: Double(delay) / 1000)
+        if ended == nil { Children.killGroup(pid) }
+        code = try ended ?? Children.end(of: pid, within: 5) ?? 137
+      } else if let ended = try Children.end(of: pid, within: 20 * patience) {
+        code = ended
+      } else {
+        Children.killGroup(pid)
+        _ = try Children.end(of: pid, within: 5)
+        note("\(call.verb) \(call.id)", program.shell, "did not end")
+        throw Mismatch(description: "`\(call.verb)` did not end within \(Int(20 * patience)) s: \(program.shell)")
+      }
+      let result = OCIResult(
+        code: code, output: String(contents(call.stdout).utf8.dropFirst(outputBefore)) ?? "", errors: String(contents(call.stderr).utf8.dropFirst(errorsBefore)) ?? "")
+      note("\(call.verb) \(call.operands.joined(separator: " "))", program.shell, result.failed ? "exit code \(code): \(result.errors)" : "done")
+      return result
+    }
+    handle = plain
+  }
+
+  /// Puts something around the runtime.
+  public mutating func around(_ change: @escaping @Sendable (OCICall, OCIHandler) throws -> OCIResult) {
+    let inner = handle
+    handle = { try change($0, inner) }
+  }
+}
+
+extension Capability {
+  /// The runtime puts containers into cgroups here.
+  public static let cgroups = Capability("cgroups")
+}
