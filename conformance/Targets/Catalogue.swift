@@ -19,6 +19,8 @@ public enum Catalogue {
     + [AnyCase](RegistrySuite.cases, in: .fetch)
     + [AnyCase](RuntimeSuite.cases, in: .shim)
     + [AnyCase](OCIRuntimeSuite.lifecycle, in: .lifecycle)
+    + [AnyCase](OCIRuntimeSuite.hooks, in: .hooks)
+    + [AnyCase](OCIRuntimeSuite.configuration, in: .runtimeConfiguration)
     + [AnyCase](EventSuite.cases, in: .events)
     + [AnyCase](MetadataSuite.cases, in: .metadata, ["metadata.lease": .leases, "metadata.gc": .leases, "metadata.garbage": .leases])
     + [AnyCase](MountSuite.cases, in: .fileSemantics, ["permissions": .permissions, "whiteouts": .whiteouts])

@@ -21,10 +21,9 @@ extension OCIRuntimeSuite {
           for verb in ["state", "start", "delete"] { try expectRefused(try site.call(verb, [id]), "\(verb) with the id \(shown)") }
           try expectRefused(try site.call("kill", [id, "KILL"]), "kill with the id \(shown)")
           try site.expectSentinels(after: "verbs with the id \(shown)")
-          let forced = try site.call("delete", [id], options: ["--force"])
+          // A container that is not there may be fine for --force; what is around the state root is not its business.
+          _ = try site.call("delete", [id], options: ["--force"])
           try site.expectSentinels(after: "delete --force with the id \(shown)")
-          // A container that is not there may be fine for --force; an id that cannot be is not, but for `long` both are true.
-          if topic != "long" { try expectRefused(forced, "delete --force with the id \(shown)") }
         }
       }
     } + [
