@@ -71,11 +71,11 @@ extension OCIRuntimeSuite {
     oci(
       "config.seccomp.arguments", "a rule with a condition applies where the argument meets it, and nowhere else", "config-linux.md, seccomp; LX-30", why: "Filters allow `socket` for some families only."
     ) { site in
-      let container = try site.container("mkdir -m 700 /data/a 2>/dev/null && echo a; mkdir /data/b 2>/dev/null && echo b; true")
+      let container = try site.container("trap '' USR1 USR2; kill -USR1 $$ && echo USR1; kill -USR2 $$ 2>/dev/null && echo USR2; true")
       container.config["linux"]["seccomp"] = seccomp([
-        "names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "args": [["index": 1, "value": 0o777, "op": "SCMP_CMP_EQ"]],
+        "names": ["kill"], "action": "SCMP_ACT_ERRNO", "args": [["index": 1, "value": 12, "op": "SCMP_CMP_EQ"]],
       ])
-      try expectEqual(try container.printed(), "a", "which directory could be made: a with the mode 700, b with 777, which the filter forbids")
+      try expectEqual(try container.printed(), "USR1", "the signals that could be sent, of USR1 and USR2, which the filter forbids (signal 12)")
     },
     oci(
       "config.seccomp.invalid", "an action or comparison that does not exist is an error", "config-linux.md, seccomp; CF-21", why: "A filter with a hole."
