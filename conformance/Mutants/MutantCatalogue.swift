@@ -5,4 +5,5 @@ public enum MutantCatalogue {
   public static let all: [Mutant] =
     controls + SnapshotMutants.all + FileMutants.all + ModelMutants.all
     + ContentMutants.all + MetadataMutants.all + EventMutants.all + RegistryMutants.all
+    + TaskMutants.all
 }
