@@ -17,6 +17,9 @@ public struct TargetScheme: Sendable {
     TargetScheme(form: "inproc:overlay", summary: "the local content store, overlay snapshotter, applier and differ of this package (root)") {
       $0 == "inproc:overlay" ? .overlay($0) : nil
     },
+    TargetScheme(form: "inproc:fuse-overlayfs", summary: "the same snapshotter's layers, mounted by /usr/bin/fuse-overlayfs (root)") {
+      $0 == "inproc:fuse-overlayfs" ? .fuseOverlay($0) : nil
+    },
     TargetScheme(form: "inproc:metadata", summary: "the metadata store of this package on SQLite, over the in-memory fakes") {
       $0 == "inproc:metadata" ? .metadata($0) : nil
     },

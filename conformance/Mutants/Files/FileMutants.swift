@@ -2,10 +2,11 @@ import CLinux
 import ConformanceKit
 import ConformanceSuites
 import ConformanceSystemSuites
+import Protocols
 
-/// Faults of file systems that a snapshotter's mounts make: one call that answers wrongly.
+/// Faults of file systems that a snapshotter's mounts make.
 enum FileMutants {
-  static let all: [Mutant] = names + controls
+  static let all: [Mutant] = names + opening + linking + kinds + layers + permissions + controls
 
   static func mutant(
     _ id: String, _ sentence: String, in group: CaseGroup = .fileSemantics, on base: String = "inproc:overlay", kills: [String], symptom: String = "",
@@ -14,56 +15,63 @@ enum FileMutants {
     Mutant(id, sentence, in: group, on: base, kills: kills, symptom: symptom, threads: threads) { $0.wrap(MountSubject.self) { change(&$0) } }
   }
 
+  /// One system call answers wrongly. The body replaces calls; it is given the good ones.
+  static func call(
+    _ id: String, _ sentence: String, in group: CaseGroup = .fileSemantics, kills: [String], symptom: String = "", threads: [String] = [],
+    _ change: @escaping @Sendable (_ calls: inout FileCalls, _ good: FileCalls) -> Void
+  ) -> Mutant {
+    mutant(id, sentence, in: group, kills: kills, symptom: symptom, threads: threads) { subject in
+      let good = subject.calls
+      change(&subject.calls, good)
+    }
+  }
+
+  /// The mounts are performed differently.
+  static func mounted(
+    _ id: String, _ sentence: String, in group: CaseGroup = .fileSemantics, kills: [String], symptom: String = "", threads: [String] = [],
+    _ change: @escaping @Sendable (Mount) -> Mount
+  ) -> Mutant {
+    mutant(id, sentence, in: group, kills: kills, symptom: symptom, threads: threads) { subject in
+      subject.access = AlteredTrees(base: subject.access, mounts: { $0.map(change) })
+    }
+  }
+
+  /// Commit changes the files of the layer, name by name.
+  static func commit(
+    _ id: String, _ sentence: String, in group: CaseGroup, kills: [String], symptom: String = "", threads: [String] = [],
+    _ change: @escaping @Sendable (_ path: String, stat) throws -> Void
+  ) -> Mutant {
+    mutant(id, sentence, in: group, kills: kills, symptom: symptom, threads: threads) { subject in
+      subject.snapshotter = SnapshotterWrapper(subject.snapshotter) {
+        $0.onCommit = { base, name, key, labels in
+          if let upper = OnDisk.upper(try await base.mounts(key)) { try OnDisk.each(upper, change) }
+          try await base.commit(name, key: key, labels: labels)
+        }
+      }
+    }
+  }
+
   /// The call's way to say no.
   static func refuse(_ number: Int32) -> Int32 {
     clinux_set_errno(number)
     return -1
   }
 
-  private static let names: [Mutant] = [
-    mutant("FS01", "a directory with entries is replaced by a rename", kills: ["files.rename.matrix"], symptom: "ENOTEMPTY") { subject in
-      let good = subject.calls
-      subject.calls.rename = { old, new, flags in
-        let result = good.rename(old, new, flags)
-        return result < 0 && clinux_errno() == ENOTEMPTY ? 0 : result
-      }
-    },
-    mutant("FS02", "RENAME_NOREPLACE replaces", kills: ["files.rename.flags"], symptom: "EEXIST") { subject in
-      let good = subject.calls
-      subject.calls.rename = { good.rename($0, $1, $2 == 1 ? 0 : $2) }
-    },
-    mutant(
-      "FS03", "a directory whose lower entries are deleted cannot be removed", kills: ["files.rmdir.whited-out"], symptom: "ENOTEMPTY",
-      threads: ["moby/moby#25244"]
-    ) { subject in
-      let good = subject.calls
-      subject.calls.rmdir = { $0.hasSuffix("/full") ? refuse(ENOTEMPTY) : good.rmdir($0) }
-    },
-    mutant("FS04", "a path through a file is missing, not no directory", kills: ["files.names.lookup"], symptom: "ENOTDIR") { subject in
-      let good = subject.calls
-      subject.calls.open = { path, flags, mode in
-        let result = good.open(path, flags, mode)
-        if result < 0, clinux_errno() == ENOTDIR { clinux_set_errno(ENOENT) }
-        return result
-      }
-    },
-    mutant("FS05", "names of more than 250 bytes are refused", kills: ["files.names.long"], symptom: "ENAMETOOLONG") { subject in
-      let good = subject.calls
-      subject.calls.open = { path, flags, mode in (path.split(separator: "/").last?.utf8.count ?? 0) > 250 ? refuse(ENAMETOOLONG) : good.open(path, flags, mode)
-      }
-    },
-    mutant("FS06", "names differ by case only where they were made first", kills: ["files.names.distinct"], symptom: "CASE") { subject in
-      let good = subject.calls
-      subject.calls.open = { path, flags, mode in good.open(path.hasSuffix("/CASE") ? String(path.dropLast(4)) + "case" : path, flags, mode) }
-    },
-  ]
+  static func parent(_ path: String) -> String { String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) }
 
   private static let controls: [Mutant] = [
-    mutant("files-identity", "every call is handed on", kills: []) { subject in
-      let good = subject.calls
-      subject.calls.rename = { good.rename($0, $1, $2) }
-      subject.calls.open = { good.open($0, $1, $2) }
-      subject.calls.list = { good.list($0).map { $0.reversed() } }
-    }
+    call("files-identity", "every call is handed on, and directories are read backwards", kills: []) { calls, good in
+      calls.rename = { good.rename($0, $1, $2) }
+      calls.open = { good.open($0, $1, $2) }
+      calls.list = { good.list($0).map { $0.reversed() } }
+    },
+    mounted("files-other-order", "the mounts' options come in another order", kills: []) { mount in
+      var mount = mount
+      mount.options.reverse()
+      return mount
+    },
+    mutant("files-walked-before", "somebody has read the whole tree before", kills: []) { subject in
+      subject.access = AlteredTrees(base: subject.access, entered: { root in try OnDisk.each(root) { _, _ in } })
+    },
   ]
 }
