@@ -1,7 +1,4 @@
-import BlockingIO
 import ConformanceSuites
-import Synchronization
-import SystemKit
 
 /// What is known of a case without running it.
 public struct CaseInfo: Sendable, Identifiable, Codable, Hashable {
@@ -57,25 +54,8 @@ public struct AnyCase: Sendable, Identifiable {
     needs = contract.needs
     offered = { $0[Subject.self] != nil }
     body = { target, workspace in
-      guard let offer = target[Subject.self] else { throw SuiteError("the target \(target.address) offers no \(name)") }
-      let counter = Counter()
       let last = LastWorkspace()
-      let fresh = FreshSubjects<Subject>(
-        seed: workspace.seed, budget: workspace.budget, patience: workspace.patience, choices: workspace.choices,
-        note: { workspace.record.add($0, command: $1, outcome: $2) }
-      ) {
-        let place = "\(workspace.directory)/\(counter.next())"
-        do {
-          // What the last attempt's subject holds, a store behind a socket for one, must be let go of first.
-          try await last.end()
-          try await DedicatedThread.run { try Files.makeDirectories(place) }
-          let next = Workspace(directory: place, seed: workspace.seed, patience: workspace.patience, budget: workspace.budget)
-          last.set(next)
-          return try await offer(next)
-        } catch let skipped as CaseSkipped {
-          throw skipped
-        } catch { throw SuiteError("the target \(target.address) did not give a fresh \(name): \(error)") }
-      }
+      guard let fresh = target.fresh(Subject.self, in: workspace, last: last) else { throw SuiteError("the target \(target.address) offers no \(name)") }
       do { try await contract.run(on: fresh) } catch {
         // The finding is what matters; what cannot be tidied up after it is the leak audit's.
         for problem in await last.workspace?.endings.run() ?? [] { workspace.record.add("tidying up failed: \(problem)") }
@@ -103,18 +83,6 @@ public struct AnyCase: Sendable, Identifiable {
       if tail.count == 2, tail.allSatisfy({ $0.isASCII && $0.isNumber }), !found.contains(String(word)) { found.append(String(word)) }
     }
     return found
-  }
-}
-
-/// The workspace of the attempt that was made last.
-private final class LastWorkspace: Sendable {
-  private let last = Mutex<Workspace?>(nil)
-  var workspace: Workspace? { last.withLock { $0 } }
-  func set(_ workspace: Workspace) { last.withLock { $0 = workspace } }
-
-  func end() async throws {
-    let problems = await workspace?.endings.run() ?? []
-    if !problems.isEmpty { throw SuiteError("the subject of the last attempt could not be put away: \(problems.joined(separator: "; "))") }
   }
 }
 

@@ -14,6 +14,7 @@ public enum Catalogue {
     + [AnyCase](SnapshotModelSuite.cases, in: .snapshotMetadata)
     + [AnyCase](SnapshotModelSuite.concurrent, in: .concurrency)
     + [AnyCase](ContentModelSuite.cases, in: .content)
+    + [AnyCase](RuntimeModelSuite.cases, in: .lifecycle)
     + [AnyCase](ContentStoreSuite.cases, in: .content)
     + [AnyCase](LayerSuite.cases, in: .tarApply, ["layers.diff": .whiteouts])
     + [AnyCase](RegistrySuite.cases, in: .fetch)

@@ -122,9 +122,10 @@ enum SnapshotRaceMutants {
         let second = making.with { !$0.insert(key).inserted }
         defer { making.with { _ = $0.remove(key) } }
         await pause()
-        do { return try await base.prepare(key, parent: parent, labels: labels) } catch let error as ContainerdError
-          where error.code == .alreadyExists && second
-        { return try await base.mounts(key) }
+        do { return try await base.prepare(key, parent: parent, labels: labels) } catch let error as ContainerdError {
+          if error.code == .alreadyExists && second { return try await base.mounts(key) }
+          throw error
+        }
       }
     },
     mutant("MD13", "an update reads, waits and writes: one of two at the same time is lost") { wrapper in
