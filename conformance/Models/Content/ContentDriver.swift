@@ -17,13 +17,12 @@ package final class ContentDriver: Sendable {
     case .open(let number, let ref, let size, let blob):
       let writer = try await store.writer(ref: ref, expected: IngestExpectation(size: size, digest: blob.map(ContentModel.digest)))
       writers.withLock { $0[number] = writer }
-      return .ingest(Self.facts(try await writer.status()))
     case .write(let number, let text, let offset): try await writer(number).write(Array(text.utf8), at: offset)
     case .startOver(let number): try await writer(number).truncate(to: 0)
     case .writerStatus(let number): return .ingest(Self.facts(try await writer(number).status()))
     case .commit(let number, let size, let blob, let labels):
       return .digest(try await writer(number).commit(IngestExpectation(size: size, digest: blob.map(ContentModel.digest)), labels: labels))
-    case .close(let number): try await writer(number).close()
+    case .close(let number): await writers.withLock({ $0[number] })?.close()
     case .status(let ref): return .ingest(Self.facts(try await store.status(ref: ref)))
     case .statuses: return .ingests(Set(try await store.statuses(.all).map(Self.facts)))
     case .abort(let ref): try await store.abort(ref: ref)

@@ -21,6 +21,22 @@ public enum ContentModelSuite {
     }
   ]
 
+  public static let concurrent: [ContractCase<FreshSubjects<ContentSubject>>] = [
+    ContractCase(
+      "content.model.linearizable", "calls of several clients answer as if each had happened at one moment", "ContentStore, concurrency; CON-09",
+      why: "layers are pulled side by side, and two pulls of one layer share a ref"
+    ) { fresh in
+      try await fresh.hold(Property.Bounds(attempts: 200, seconds: 6, shrinks: 250, shrinkSeconds: 15, repeats: 3)) { attempt, subject in
+        let driver = ContentDriver(subject)
+        do { try await ContentConcurrency.check(attempt, driver) } catch {
+          await driver.end()
+          throw error
+        }
+        await driver.end()
+      }
+    }
+  ]
+
   private static func sequence(_ attempt: Attempt, _ driver: ContentDriver) async throws {
     var model = ContentModel()
     var opened = 0
