@@ -18,7 +18,7 @@ package struct ContentGenerator: Sendable {
     let stale = usable.filter { model.held($0) == nil }
     var verbs: [(Int, Verb)] = [(14, .open), (4, .abort), (3, .status), (4, .info), (3, .update), (4, .read), (5, .delete)]
     if walks { verbs += [(3, .walk), (3, .statuses)] }
-    if !usable.isEmpty { verbs += [(20, .write), (14, .commit), (6, .close), (7, .writerStatus), (2, .startOver)] }
+    if !usable.isEmpty { verbs += [(20, .write), (14, .commit), (6, .close), (7, .writerStatus), (6, .startOver)] }
     let verb = attempt.weighted(verbs)
     // Mostly a writer that holds its ref, at times one that does not any more.
     func used() -> Int {

@@ -23,7 +23,7 @@ package struct GarbageMachine {
   /// Draws one thing to do, does it with both, and compares what is left.
   package mutating func step(_ attempt: Attempt) async throws {
     let verb: Verb = attempt.weighted([
-      (18, .blob), (10, .layer), (8, .image), (6, .unimage), (6, .lease), (4, .unlease), (6, .hold), (4, .unhold), (4, .container), (3, .uncontainer),
+      (18, .blob), (10, .layer), (8, .image), (6, .unimage), (8, .lease), (6, .unlease), (14, .hold), (4, .unhold), (4, .container), (3, .uncontainer),
       (6, .relabel), (3, .delete), (4, .upload), (14, .collect),
     ])
     let number = attempt.draw(names.count)
@@ -74,13 +74,15 @@ package struct GarbageMachine {
       model.leases[lease] = nil
     case .hold, .unhold:
       guard let lease = nearest(attempt.draw(3), model.leases.keys.sorted()) else { return }
-      let object: GarbageModel.Object = attempt.chance(40) ? .snapshot(number) : .blob(number)
+      let snapshot = attempt.chance(40)
       if verb == .hold {
-        guard model.exists(object) else { return }
+        guard let there = nearest(number, snapshot ? model.snapshots.keys.sorted() : model.blobs.keys.sorted()) else { return }
+        let object: GarbageModel.Object = snapshot ? .snapshot(there) : .blob(there)
         tell(attempt, "add \(object) to lease \(lease)")
         try await subject.leases().addResource(resource(object), to: "l\(lease)")
         model.leases[lease]?.holds.insert(object)
       } else {
+        let object: GarbageModel.Object = snapshot ? .snapshot(number) : .blob(number)
         guard model.leases[lease]?.holds.contains(object) == true else { return }
         tell(attempt, "take \(object) from lease \(lease)")
         try await subject.leases().deleteResource(resource(object), from: "l\(lease)")

@@ -9,7 +9,7 @@ public enum GarbageModelSuite {
       "MetadataStore law 2; GC-01, GC-02, GC-03",
       why: "a collector that is wrong in one shape of references deletes layers of images in use, weeks after the mistake"
     ) { fresh in
-      try await fresh.hold(Property.Bounds(attempts: 150, seconds: 8)) { attempt, subject in
+      try await fresh.hold(Property.Bounds(attempts: 250, seconds: 8)) { attempt, subject in
         var machine = GarbageMachine(subject)
         try await attempt.sequence(atMost: 40) { try await machine.step(attempt) }
       }

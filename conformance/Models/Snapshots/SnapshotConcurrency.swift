@@ -7,7 +7,7 @@ enum SnapshotConcurrency {
   static func check(_ attempt: Attempt, _ subject: SnapshotSubject) async throws {
     var machine = SnapshotMachine(subject)
     var generator = SnapshotGenerator(walks: false)
-    generator.names = Array(generator.names.prefix(4))
+    generator.names = Array(generator.names.prefix(3))
     try await attempt.sequence(atMost: 5) { try await machine.step(generator.draw(attempt, machine.model), attempt) }
     // Generated against a guess of the state: which of them happens first is what is left open.
     var guess = machine.model

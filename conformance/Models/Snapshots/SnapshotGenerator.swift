@@ -21,7 +21,7 @@ package struct SnapshotGenerator: Sendable {
     let free = names.filter { model.snapshots[$0] == nil }
     let mounted = key(model) { $0.kind != .committed }
     var verbs: [(Int, Verb)] = [(20, .prepare), (14, .commit), (12, .remove), (6, .view), (6, .stat), (6, .update), (4, .mounts), (2, .usage)]
-    if walks { verbs += [(5, .walk), (1, .cleanup)] }
+    if walks { verbs += [(5, .walk), (1, .cleanup)] } else { verbs += [(14, .update)] }
     if files { verbs += [(14, .change), (6, .look)] }
     switch attempt.weighted(verbs) {
     case .prepare: return .prepare(pick(attempt, free), parent: parent(attempt, committed), labels(attempt))

@@ -26,7 +26,7 @@ public enum SnapshotModelSuite {
       "snapshots.model.linearizable", "calls of several clients answer as if each had happened at one moment",
       "Snapshotter, concurrency; SNAP-09", why: "containerd unpacks images side by side: two clients on one key are an everyday event"
     ) { fresh in
-      try await fresh.hold(Property.Bounds(attempts: 200, seconds: 6, shrinks: 250, shrinkSeconds: 15, repeats: 3)) { attempt, subject in
+      try await fresh.hold(Property.Bounds(attempts: 300, seconds: 6, shrinks: 250, shrinkSeconds: 15, repeats: 3)) { attempt, subject in
         try await SnapshotConcurrency.check(attempt, subject)
       }
     }
