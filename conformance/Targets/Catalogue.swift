@@ -2,6 +2,7 @@ import ConformanceKit
 import ConformanceModels
 import ConformanceSuites
 import ConformanceSystemSuites
+import ConformanceWireSuites
 
 /// Every case there is, in the order of the chapters. A new list of cases is entered here and nowhere else.
 public enum Catalogue {
@@ -20,6 +21,7 @@ public enum Catalogue {
     + [AnyCase](ContentStoreSuite.cases, in: .content)
     + [AnyCase](LayerSuite.cases, in: .tarApply, ["layers.diff": .whiteouts])
     + [AnyCase](RegistrySuite.cases, in: .fetch)
+    + [AnyCase](PullSuite.cases, in: .fetch)
     + [AnyCase](RuntimeSuite.cases, in: .shim)
     + [AnyCase](OCIRuntimeSuite.lifecycle, in: .lifecycle)
     + [AnyCase](OCIRuntimeSuite.hooks, in: .hooks)

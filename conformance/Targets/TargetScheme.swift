@@ -27,6 +27,16 @@ public struct TargetScheme: Sendable {
       form: "snapshotter+grpc://SOCKET[?name=NAME]",
       summary: "a proxy-plugin snapshotter with an empty store of its own; with a name, the snapshotter NAME of the containerd that listens there"
     ) { try snapshotterAtSocket($0) },
+    TargetScheme(form: "content+grpc://SOCKET", summary: "the content service of the containerd that listens there") { address in
+      try SocketAddress(address, scheme: "content+grpc").map { .content(address, socket: $0.path) }
+    },
+    TargetScheme(form: "inproc:pull", summary: "the registry client and the puller of this package, on the local content store") {
+      $0 == "inproc:pull" ? .pull($0) : nil
+    },
+    TargetScheme(
+      form: "registry-client:COMMAND[&verify=COMMAND]",
+      summary: "a program that pulls {ref} from a plain HTTP registry, into {dir} if it likes; the second command writes the blob {digest} or fails"
+    ) { try .registryClient($0) },
   ]
 
   private static func snapshotterAtSocket(_ address: String) throws -> Target? {

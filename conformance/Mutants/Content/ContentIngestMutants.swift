@@ -13,10 +13,17 @@ extension ContentMutants {
         return try await base.info(digest)
       }
     },
-    mutant("content-status-thin", "an ingest forgets which digest was expected", kills: ["content.ingest.status"], symptom: "expected digest") {
+    mutant("content-status-thin", "an ingest forgets which digest was expected", kills: ["content.ingest.status-expected"], symptom: "expected digest") {
       $0.onStatus = { base, ref in
         var status = try await base.status(ref: ref)
         status.expected = nil
+        return status
+      }
+    },
+    mutant("content-status-total", "an ingest forgets which size was expected", kills: ["content.ingest.status"], symptom: "total") {
+      $0.onStatus = { base, ref in
+        var status = try await base.status(ref: ref)
+        status.total = 0
         return status
       }
     },

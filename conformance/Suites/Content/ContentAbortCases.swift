@@ -16,7 +16,10 @@ extension ContentStoreSuite {
     ContractCase("content.abort.unknown", "aborting an unknown ref is an error", "ContentStore.abort") { subject in
       try await expectError(.notFound, from: "abort of an unknown ref") { try await subject.store.abort(ref: "never") }
     },
-    ContractCase("content.abort.open-writer", "an abort wins over the open writer", "ContentStore.abort; CON-08") { subject in
+    ContractCase(
+      "content.abort.open-writer", "an abort wins over the open writer", "ContentStore.abort; CON-08", level: .should,
+      why: "what was given up is committed after all, or its ref stays locked until the writer's process ends"
+    ) { subject in
       let writer = try await subject.open("r")
       try await writer.write(bytes("x"), at: nil)
       try await subject.store.abort(ref: "r")
@@ -31,7 +34,8 @@ extension ContentStoreSuite {
       try expectEqual(try await subject.walked(), [], "blobs listed")
     },
     ContractCase(
-      "content.abort.old-writer", "the writer of an aborted ingest cannot disturb the next ingest of the same ref", "ContentStore law 3, ContentStore.abort"
+      "content.abort.old-writer", "the writer of an aborted ingest cannot disturb the next ingest of the same ref", "ContentStore law 3, ContentStore.abort",
+      level: .should, why: "a ref cannot be used again before the writer that was given up goes away"
     ) { subject in
       let old = try await subject.open("r")
       try await old.write(bytes("old"), at: nil)

@@ -104,7 +104,14 @@ extension ContentStoreSuite {
         let writer = try await subject.open("r")
         try await writer.truncate(to: 0)
         try await writer.write(bytes("does not fit"), at: nil)
-        try await expectError(.invalidArgument, from: "commit with a bad label") { _ = try await writer.commit(IngestExpectation(), labels: labels) }
+        // What kind of error an empty key is, containerd leaves open.
+        let codes: [ContainerdError.Code] = labels[""] == nil ? [.invalidArgument] : [.invalidArgument, .unknown]
+        do {
+          _ = try await writer.commit(IngestExpectation(), labels: labels)
+          throw Mismatch(description: "commit with a bad label: expected the class \"invalid argument\", but it succeeded")
+        } catch let error as ContainerdError {
+          try expect(codes.contains(error.code), "commit with a bad label: expected the class \"invalid argument\", got \(error)")
+        }
         await writer.close()
       }
       try expectEqual(try await subject.walked(), [digest], "blobs listed")

@@ -5,7 +5,8 @@ import Protocols
 
 extension PullSuite {
   static let redirecting: [ContractCase<PullSubject>] = [
-    redirectCase("elsewhere", "a blob may lie on another host", "FE-11; DS-15", why: "nothing can be pulled from any registry in the cloud") { _, elsewhere, digest in
+    redirectCase("elsewhere", "a blob may lie on another host", "FE-11; DS-15", why: "nothing can be pulled from any registry in the cloud") {
+      _, elsewhere, digest in
       "http://\(elsewhere.otherName)/elsewhere/\(digest)?signature=s3cret"
     },
     redirectCase("relative", "a redirect may be relative", "FE-11", why: "registries behind path-rewriting proxies cannot be pulled from") { _, _, digest in
@@ -15,7 +16,9 @@ extension PullSuite {
       "pull.redirect.no-credentials", "the registry's token is not shown to the host that a redirect names", "FE-11; DS-15",
       why: "any host that a registry points to can push in its users' names", threads: ["containerd/containerd#3785"]
     ) { subject in
-      try await redirected(subject, wantsToken: true) { elsewhere, digest in "http://\(elsewhere.otherName)/elsewhere/\(digest)" } then: { elsewhere in
+      try await redirected(subject, wantsToken: true) { elsewhere, digest in
+        "http://\(elsewhere.otherName)/elsewhere/\(digest)"
+      } then: { elsewhere in
         for request in elsewhere.requests {
           try expect(request.headers["authorization"] == nil, "the other host was shown \"\(request.headers["authorization"]?.prefix(10) ?? "")…\"")
         }
@@ -35,7 +38,8 @@ extension PullSuite {
     ) { subject, registry, image in
       registry.script { request, registry in
         guard request.isBlob else { return nil }
-        return request.target.contains("elsewhere") ? .error(403, "DENIED") : .redirect(to: "http://\(registry.otherName)/elsewhere/none?X-Amz-Signature=s3cret4711")
+        return request.target.contains("elsewhere")
+          ? .error(403, "DENIED") : .redirect(to: "http://\(registry.otherName)/elsewhere/none?X-Amz-Signature=s3cret4711")
       }
       let ending = try await subject.pulling(name(registry))
       try await subject.expectFailure(ending, "a redirect to what is denied", image)
@@ -50,7 +54,9 @@ extension PullSuite {
       try await FaultyRegistry.with { other in
         image.add(to: other, tag: nil)
         registry.script { request, registry in
-          guard request.isBlob, !request.target.contains("elsewhere"), case .blob(let text) = request.kind, let digest = try? Digest(parsing: text) else { return nil }
+          guard request.isBlob, !request.target.contains("elsewhere"), case .blob(let text) = request.kind, let digest = try? Digest(parsing: text) else {
+            return nil
+          }
           return .redirect(to: location(registry, other, digest))
         }
         try await subject.expectWhole(try await subject.pulling(name(registry)), "blobs behind a redirect", image)
@@ -115,7 +121,9 @@ extension PullSuite {
       try await subject.expectWhole(try await subject.pulling(name(registry)), "an index with two matches", image)
       for (descriptor, _) in other.layers { try expectEqual(registry.gets(of: descriptor.digest), 0, "requests for a layer of the second match") }
     },
-    pullCase("index.no-match", "an index without a manifest for this machine ends the pull with an error", "FE-19; IM-09", why: "a script goes on without its image") {
+    pullCase(
+      "index.no-match", "an index without a manifest for this machine ends the pull with an error", "FE-19; IM-09", why: "a script goes on without its image"
+    ) {
       subject, registry, _ in
       let other = TestImage(salt: 5, platform: foreign)
       other.add(to: registry, tag: nil)
@@ -142,7 +150,8 @@ extension PullSuite {
       try await subject.expectTruth(try await subject.pulling(name(registry)), "sixty indexes", image)
     },
     pullCase(
-      "manifest.schema1", "a manifest of schema 1 is refused by name, not by accident", "FE-21", level: .may, why: "nobody can tell why an old image is not pulled"
+      "manifest.schema1", "a manifest of schema 1 is refused by name, not by accident", "FE-21", level: .may,
+      why: "nobody can tell why an old image is not pulled"
     ) { subject, registry, image in
       let text = #"{"schemaVersion":1,"name":"case/image","tag":"1","architecture":"amd64","fsLayers":[],"history":[],"signatures":[]}"#
       registry.add(manifest: bytes(text), type: "application/vnd.docker.distribution.manifest.v1+prettyjws", tags: "1")
@@ -157,7 +166,8 @@ extension PullSuite {
       try await subject.expectWhole(try await subject.pulling("\(registry.host)/case/image:dream"), "layers of an unknown type", image)
     },
     pullCase(
-      "manifest.foreign-urls", "to the address that a layer names itself no credentials are shown", "FE-23; FE-11", why: "whoever writes a manifest collects tokens"
+      "manifest.foreign-urls", "to the address that a layer names itself no credentials are shown", "FE-23; FE-11",
+      why: "whoever writes a manifest collects tokens"
     ) { subject, registry, _ in
       try await FaultyRegistry.with { elsewhere in
         let image = TestImage(salt: 7) { descriptor in
@@ -191,7 +201,8 @@ extension PullSuite {
   ]
 
   static let repeating: [ContractCase<PullSubject>] = [
-    pullCase("repeat.nothing-again", "what is there already is not fetched again", "FE-16", level: .should, why: "every start of a container loads the network") {
+    pullCase("repeat.nothing-again", "what is there already is not fetched again", "FE-16", level: .should, why: "every start of a container loads the network")
+    {
       subject, registry, image in
       try await subject.expectWhole(try await subject.pulling(name(registry)), "the first pull", image)
       let before = registry.requests.count { $0.isBlob && $0.method == "GET" }
@@ -199,7 +210,8 @@ extension PullSuite {
       try expectEqual(registry.requests.count { $0.isBlob && $0.method == "GET" } - before, 0, "blobs fetched by the second pull")
     },
     pullCase(
-      "repeat.two-at-once", "two pulls of one image at the same time both succeed", "FE-16", level: .should, why: "two containers of one image cannot start together",
+      "repeat.two-at-once", "two pulls of one image at the same time both succeed", "FE-16", level: .should,
+      why: "two containers of one image cannot start together",
       threads: ["containerd/containerd#1240", "containerd/containerd#5675"]
     ) { subject, registry, image in
       registry.script { request, registry in

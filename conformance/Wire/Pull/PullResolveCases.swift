@@ -109,7 +109,8 @@ extension PullSuite {
       "resolve.huge", "a manifest of 40 MiB is refused", "FE-20", level: .should,
       why: "anybody who can name an image fills the memory of the machine"
     ) { subject, registry, image in
-      let huge = Array(image.manifest.bytes.dropLast()) + Array(#","annotations":{"filling":""#.utf8) + [UInt8](repeating: 97, count: 40 << 20) + Array(#""}}"#.utf8)
+      let huge =
+        Array(image.manifest.bytes.dropLast()) + Array(#","annotations":{"filling":""#.utf8) + [UInt8](repeating: 97, count: 40 << 20) + Array(#""}}"#.utf8)
       registry.add(manifest: huge, type: MediaType.ociManifest, tags: "1")
       try await subject.expectFailure(try await subject.pulling(name(registry)), "a manifest of 40 MiB", image)
     },
@@ -166,7 +167,8 @@ extension PullSuite {
       try await subject.expectWhole(try await subject.pulling(name(registry)), "a token that runs out", image)
     },
     pullCase(
-      "auth.refused", "a registry that takes no token is given up, after few attempts", "FE-04", why: "the client hammers the registry, and the account is locked"
+      "auth.refused", "a registry that takes no token is given up, after few attempts", "FE-04",
+      why: "the client hammers the registry, and the account is locked"
     ) { subject, registry, image in
       registry.script { request, registry in challenge(registry, request, tokens: []) }
       try await subject.expectFailure(try await subject.pulling(name(registry)), "a registry that refuses every token", image)

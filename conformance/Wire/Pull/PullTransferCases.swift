@@ -30,7 +30,8 @@ extension PullSuite {
     },
     pullCase(
       "transfer.cut-always", "a blob whose connection always ends early is never stored short", "FE-05; DS-14; IM-06",
-      why: "a layer lacks its end, and containers lack files", threads: ["containerd/containerd#5921", "containerd/containerd#6117", "containerd/containerd#3974"]
+      why: "a layer lacks its end, and containers lack files",
+      threads: ["containerd/containerd#5921", "containerd/containerd#6117", "containerd/containerd#3974"]
     ) { subject, registry, image in
       registry.change(blob: image.layers[0].descriptor.digest) { reply, _ in
         reply.length = .claimed(reply.body.count)
@@ -46,7 +47,7 @@ extension PullSuite {
         reply.length = .untilClose
         reply.body = Array(reply.body.prefix(20_000))
       }
-      try await subject.expectFailure(try await subject.pulling(name(registry)), "a body without a length that ends early", image)
+      try await subject.expectTruth(try await subject.pulling(name(registry)), "a body without a length that ends early", image)
     },
     pullCase(
       "transfer.cut-once", "a connection that breaks once is taken up again", "FE-05; DS-17", level: .should,
@@ -101,7 +102,8 @@ extension PullSuite {
       try await subject.expectWhole(try await subject.pulling(name(registry)), "a registry that is busy once", image)
     },
     pullCase(
-      "transfer.server-error-once", "a blob that fails once with 503 is asked for again", "FE-04", level: .should, why: "a pull fails for a hiccup of the registry"
+      "transfer.server-error-once", "a blob that fails once with 503 is asked for again", "FE-04", level: .should,
+      why: "a pull fails for a hiccup of the registry"
     ) { subject, registry, image in
       registry.script { request, _ in
         request.kind == .blob("\(image.layers[0].descriptor.digest)") && request.number == 1 ? .error(503, "UNAVAILABLE") : nil
@@ -155,10 +157,15 @@ extension PullSuite {
     lie("shorter", "a blob shorter than its descriptor says is refused", "FE-14; IM-06", why: "a layer lacks its end") { reply in
       reply.body.removeLast(5000)
     },
-    lie("html", "a page of HTML with status 200 is no layer", "FE-09; IM-03", why: "a captive portal's page is stored as a layer", threads: ["containerd/containerd#9552"]) {
+    lie(
+      "html", "a page of HTML with status 200 is no layer", "FE-09; IM-03", why: "a captive portal's page is stored as a layer",
+      threads: ["containerd/containerd#9552"]
+    ) {
       reply in reply = .text(200, "text/html", "<html><body>Please sign in</body></html>")
     },
-    lie("empty", "nothing with status 200 is no layer", "FE-09; IM-06", why: "an empty layer hides what the image needs", threads: ["containerd/containerd#9552"]) {
+    lie(
+      "empty", "nothing with status 200 is no layer", "FE-09; IM-06", why: "an empty layer hides what the image needs", threads: ["containerd/containerd#9552"]
+    ) {
       reply in reply.body = []
     },
     pullCase(
