@@ -18,6 +18,7 @@ public enum Catalogue {
     + [AnyCase](ContentModelSuite.concurrent, in: .concurrency)
     + [AnyCase](RuntimeModelSuite.cases, in: .lifecycle)
     + [AnyCase](GarbageModelSuite.cases, in: .leases)
+    + [AnyCase](LayerModelSuite.cases, in: .whiteouts)
     + [AnyCase](ContentStoreSuite.cases, in: .content)
     + [AnyCase](LayerSuite.cases, in: .tarApply, ["layers.diff": .whiteouts])
     + [AnyCase](RegistrySuite.cases, in: .fetch)

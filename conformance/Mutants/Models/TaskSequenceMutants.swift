@@ -1,0 +1,123 @@
+import ConformanceKit
+import ConformanceSuites
+import Protocols
+
+/// Faults of runtimes that only some ways through a task's life show.
+enum TaskSequenceMutants {
+  static let all: [Mutant] = [
+    mutant("MD61", "a task that was paused and resumed can be started again", kills: ["runtime.model.exhaustive", "runtime.model.random"], symptom: "start") { task in
+      let resumed = Memory(false)
+      task.onResume = { base in
+        try await base.resume()
+        resumed.with { $0 = true }
+      }
+      task.onStart = { base, exec in
+        do { return try await base.start(exec: exec) } catch {
+          if exec == nil, resumed.value { return try await base.state(exec: nil).pid }
+          throw error
+        }
+      }
+    },
+    mutant("MD62", "the second kill of a task that was paused is told to have succeeded", kills: ["runtime.model.exhaustive"], symptom: "kill") { task in
+      let paused = Memory(false)
+      task.onPause = { base in
+        try await base.pause()
+        paused.with { $0 = true }
+      }
+      task.onKill = { base, exec, signal, all in
+        do { try await base.kill(exec: exec, signal: signal, all: all) } catch { if exec != nil || !paused.value { throw error } }
+      }
+    },
+    mutant("MD63", "the id of a deleted exec is still taken", kills: ["runtime.model.random"], symptom: "already exists") { task in
+      let used = Memory<Set<String>>([])
+      task.onDelete = { base, exec in
+        let exit = try await base.delete(exec: exec)
+        if let exec { used.with { _ = $0.insert(exec) } }
+        return exit
+      }
+      task.onExec = { base, request in
+        if used.value.contains(request.id) { throw ContainerdError.alreadyExists("exec \(request.id)") }
+        try await base.exec(request)
+      }
+    },
+  ]
+
+  static func mutant(
+    _ id: String, _ sentence: String, kills: [String], symptom: String, _ change: @escaping @Sendable (inout SequenceTask) -> Void
+  ) -> Mutant {
+    Mutant(id, sentence, in: .lifecycle, kills: kills, symptom: symptom, scope: ["runtime.model"]) {
+      $0.wrap(RuntimeSubject.self) { $0.runtime = SequenceRuntime(base: $0.runtime, change: change) }
+    }
+  }
+}
+
+/// A runtime whose tasks are wrapped; a task is the same one each time it is looked for.
+private final class SequenceRuntime: Runtime {
+  let base: any Runtime
+  let change: @Sendable (inout SequenceTask) -> Void
+  let made = Memory<[String: SequenceTask]>([:])
+  init(base: any Runtime, change: @escaping @Sendable (inout SequenceTask) -> Void) {
+    self.base = base
+    self.change = change
+  }
+  var name: String { base.name }
+  func create(_ request: TaskCreation) async throws -> any ContainerTask {
+    var task = SequenceTask(base: try await base.create(request))
+    change(&task)
+    made.with { [task] in $0[request.id] = task }
+    return task
+  }
+  func task(_ id: String, namespace: String) async throws -> any ContainerTask {
+    let found = try await base.task(id, namespace: namespace)
+    return made.value[id] ?? found
+  }
+  func tasks(in namespace: String) async throws -> [any ContainerTask] { try await base.tasks(in: namespace) }
+}
+
+/// A task around another. Every call is handed on, but those that are given here.
+struct SequenceTask: ContainerTask {
+  typealias Base = any ContainerTask
+  let base: Base
+  var onStart: (@Sendable (Base, String?) async throws -> UInt32)?
+  var onKill: (@Sendable (Base, String?, UInt32, Bool) async throws -> Void)?
+  var onDelete: (@Sendable (Base, String?) async throws -> ExitStatus)?
+  var onExec: (@Sendable (Base, ExecCreation) async throws -> Void)?
+  var onPause: (@Sendable (Base) async throws -> Void)?
+  var onResume: (@Sendable (Base) async throws -> Void)?
+  init(base: Base) { self.base = base }
+
+  var id: String { base.id }
+  var namespace: String { base.namespace }
+  func state(exec: String?) async throws -> ProcessState { try await base.state(exec: exec) }
+  func start(exec: String?) async throws -> UInt32 {
+    if let onStart { return try await onStart(base, exec) }
+    return try await base.start(exec: exec)
+  }
+  func exec(_ request: ExecCreation) async throws {
+    if let onExec { return try await onExec(base, request) }
+    try await base.exec(request)
+  }
+  func kill(exec: String?, signal: UInt32, all: Bool) async throws {
+    if let onKill { return try await onKill(base, exec, signal, all) }
+    try await base.kill(exec: exec, signal: signal, all: all)
+  }
+  func wait(exec: String?) async throws -> ExitStatus { try await base.wait(exec: exec) }
+  func delete(exec: String?) async throws -> ExitStatus {
+    if let onDelete { return try await onDelete(base, exec) }
+    return try await base.delete(exec: exec)
+  }
+  func pids() async throws -> [UInt32] { try await base.pids() }
+  func pause() async throws {
+    if let onPause { return try await onPause(base) }
+    try await base.pause()
+  }
+  func resume() async throws {
+    if let onResume { return try await onResume(base) }
+    try await base.resume()
+  }
+  func resize(exec: String?, width: UInt32, height: UInt32) async throws { try await base.resize(exec: exec, width: width, height: height) }
+  func closeStdin(exec: String?) async throws { try await base.closeStdin(exec: exec) }
+  func update(_ resources: TypedValue, annotations: Labels) async throws { try await base.update(resources, annotations: annotations) }
+  func stats() async throws -> TypedValue { try await base.stats() }
+  func checkpoint(path: String, options: TypedValue?) async throws { try await base.checkpoint(path: path, options: options) }
+}
