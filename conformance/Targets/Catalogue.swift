@@ -17,6 +17,7 @@ public enum Catalogue {
     + [AnyCase](ContentModelSuite.cases, in: .content)
     + [AnyCase](ContentModelSuite.concurrent, in: .concurrency)
     + [AnyCase](RuntimeModelSuite.cases, in: .lifecycle)
+    + [AnyCase](TaskEventSuite.cases, in: .shim)
     + [AnyCase](GarbageModelSuite.cases, in: .leases)
     + [AnyCase](LayerModelSuite.cases, in: .whiteouts)
     + [AnyCase](ContentStoreSuite.cases, in: .content)

@@ -27,8 +27,9 @@ extension Target {
         blob: registry.add(blob: blob, mediaType: "application/vnd.oci.image.layer.v1.tar"), blobBytes: blob, absent: "registry.test/some/image:2")
     }
     target[RuntimeSubject.self] = { _ in
-      let runtime = InMemoryRuntime()
-      return RuntimeSubject(runtime: runtime) { id, program in
+      let events = InMemoryEventExchange()
+      let runtime = InMemoryRuntime(events: events)
+      return RuntimeSubject(runtime: runtime, published: { events.published }) { id, program in
         if case .exits(let code) = program { runtime.scriptExit(code, of: id) }
         return TaskCreation(namespace: "default", id: id, spec: TypedValue(typeURL: "spec", value: [1]), rootfs: [])
       } exec: { container, id, program in

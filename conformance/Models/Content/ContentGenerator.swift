@@ -36,7 +36,7 @@ package struct ContentGenerator: Sendable {
     case .write:
       let writer = used()
       let offset = model.held(writer).flatMap { model.facts(ref: $0)?.offset } ?? 0
-      return .write(writer, attempt.one(of: ["a", "b"]), at: attempt.one(of: [nil, offset, offset + 1, 0]))
+      return .write(writer, attempt.one(of: ["a", "b"]), at: attempt.one(of: [nil, offset, nil, offset, offset + 1, 0]))
     case .startOver: return .startOver(used())
     case .writerStatus: return .writerStatus(used())
     case .commit:

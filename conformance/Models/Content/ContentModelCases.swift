@@ -10,7 +10,7 @@ public enum ContentModelSuite {
       why: "an ingest that goes wrong only after an abort and a resume is met by every user with a bad network",
       threads: ["containerd/containerd#2642", "containerd/containerd#3394"]
     ) { fresh in
-      try await fresh.hold(Property.Bounds(attempts: 120, seconds: 8)) { attempt, subject in
+      try await fresh.hold(Property.Bounds(attempts: 250, seconds: 8)) { attempt, subject in
         let driver = ContentDriver(subject)
         do { try await sequence(attempt, driver) } catch {
           await driver.end()

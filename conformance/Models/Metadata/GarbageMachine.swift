@@ -23,7 +23,7 @@ package struct GarbageMachine {
   /// Draws one thing to do, does it with both, and compares what is left.
   package mutating func step(_ attempt: Attempt) async throws {
     let verb: Verb = attempt.weighted([
-      (18, .blob), (10, .layer), (8, .image), (6, .unimage), (8, .lease), (6, .unlease), (14, .hold), (4, .unhold), (4, .container), (3, .uncontainer),
+      (18, .blob), (10, .layer), (8, .image), (6, .unimage), (14, .lease), (5, .unlease), (18, .hold), (4, .unhold), (4, .container), (3, .uncontainer),
       (6, .relabel), (3, .delete), (4, .upload), (14, .collect),
     ])
     let number = attempt.draw(names.count)
@@ -63,10 +63,11 @@ package struct GarbageMachine {
       model.images[image] = nil
     case .lease:
       let flat = attempt.chance(30)
-      guard number < 3, model.leases[number] == nil else { return }
-      tell(attempt, "\(flat ? "flat " : "")lease \(number)")
-      try await subject.lease("l\(number)", labels: flat ? ["containerd.io/gc.flat": "1"] : [:])
-      model.leases[number] = GarbageModel.Lease(flat: flat)
+      let lease = number % 3
+      guard model.leases[lease] == nil else { return }
+      tell(attempt, "\(flat ? "flat " : "")lease \(lease)")
+      try await subject.lease("l\(lease)", labels: flat ? ["containerd.io/gc.flat": "1"] : [:])
+      model.leases[lease] = GarbageModel.Lease(flat: flat)
     case .unlease:
       guard let lease = nearest(number, model.leases.keys.sorted()) else { return }
       tell(attempt, "delete lease \(lease)")

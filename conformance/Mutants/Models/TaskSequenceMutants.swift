@@ -5,7 +5,8 @@ import Protocols
 /// Faults of runtimes that only some ways through a task's life show.
 enum TaskSequenceMutants {
   static let all: [Mutant] = [
-    mutant("MD61", "a task that was paused and resumed can be started again", kills: ["runtime.model.exhaustive", "runtime.model.random"], symptom: "start") { task in
+    mutant("MD61", "a task that was paused and resumed can be started again", kills: ["runtime.model.exhaustive", "runtime.model.random"], symptom: "start") {
+      task in
       let resumed = Memory(false)
       task.onResume = { base in
         try await base.resume()
@@ -41,6 +42,30 @@ enum TaskSequenceMutants {
       }
     },
   ]
+
+  static let events: [Mutant] = [
+    told("MD64", "the end of a task is told again for an exec that ended by itself") { events in
+      let ends = events.filter { if case .taskExit = $0.event { true } else { false } }
+      guard let first = ends.first, case .taskExit(let container, let id, _) = first.event, container != id else { return events }
+      return events + [first]
+    },
+    told("MD65", "with the init's end told first, the execs' come after it") { events in
+      guard let place = events.lastIndex(where: { if case .taskExit(let container, let id, _) = $0.event { container == id } else { false } }), place > 0,
+        case .taskExit(let container, let id, _) = events[place - 1].event, container != id
+      else { return events }
+      var events = events
+      events.swapAt(place, place - 1)
+      return events
+    },
+  ]
+
+  private static func told(_ id: String, _ sentence: String, _ change: @escaping @Sendable ([EventEnvelope]) -> [EventEnvelope]) -> Mutant {
+    Mutant(id, sentence, in: .shim, kills: ["tasks.model.events"], symptom: "the events of the task", scope: ["tasks.model"]) {
+      $0.wrap(RuntimeSubject.self) { subject in
+        if let published = subject.published { subject.published = { change(published()) } }
+      }
+    }
+  }
 
   static func mutant(
     _ id: String, _ sentence: String, kills: [String], symptom: String, _ change: @escaping @Sendable (inout SequenceTask) -> Void

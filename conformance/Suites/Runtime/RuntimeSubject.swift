@@ -14,13 +14,17 @@ public struct RuntimeSubject: Sendable {
   /// How a container with this program is made. Each id is used once per case.
   public var creation: @Sendable (_ id: String, _ program: Program) throws -> TaskCreation
   public var exec: @Sendable (_ container: String, _ id: String, _ program: Program) throws -> ExecCreation
+  /// Every envelope that the runtime has published so far; nil where that cannot be read.
+  public var published: (@Sendable () -> [EventEnvelope])?
   public var keep: (any Sendable)?
 
   public init(
-    runtime: any Runtime, keep: (any Sendable)? = nil, creation: @escaping @Sendable (String, Program) throws -> TaskCreation,
+    runtime: any Runtime, keep: (any Sendable)? = nil, published: (@Sendable () -> [EventEnvelope])? = nil,
+    creation: @escaping @Sendable (String, Program) throws -> TaskCreation,
     exec: @escaping @Sendable (String, String, Program) throws -> ExecCreation
   ) {
     self.runtime = runtime
+    self.published = published
     self.keep = keep
     self.creation = creation
     self.exec = exec
