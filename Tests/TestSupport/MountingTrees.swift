@@ -44,6 +44,14 @@ public struct PlainTree: Tree {
     try check("fsync", path) { fsync(raw) }
   }
 
+  public func extend(_ relative: String, to size: Int) throws {
+    let path = path(relative)
+    let file = try Files.open(path, O_WRONLY | O_CREAT, mode: 0o644)
+    let raw = file.raw
+    try check("ftruncate", path) { ftruncate(raw, off_t(size)) }
+    try check("fsync", path) { fsync(raw) }
+  }
+
   public func read(_ relative: String) throws -> [UInt8]? {
     do { return try Files.read(path(relative)) } catch let error where error.errno == ENOENT { return nil }
   }

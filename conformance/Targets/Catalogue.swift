@@ -11,7 +11,11 @@ public enum Catalogue {
   private static let unordered: [AnyCase] =
     [AnyCase](
       SnapshotterSuite.cases, in: .snapshotMetadata,
-      ["snapshots.race": .concurrency, "snapshots.usage": .usage, "snapshots.tree": .whiteouts, "snapshots.mounts": .mounts, "snapshots.view": .mounts])
+      [
+        "snapshots.race": .concurrency, "snapshots.usage": .usage, "snapshots.tree": .whiteouts, "snapshots.mounts": .mounts, "snapshots.view": .mounts,
+        "snapshots.limits": .layerLimits, "snapshots.tree.long-chain": .layerLimits,
+      ])
+    + [AnyCase](RemoteSnapshotSuite.cases, in: .remoteSnapshots)
     + [AnyCase](SnapshotModelSuite.cases, in: .snapshotMetadata)
     + [AnyCase](SnapshotModelSuite.concurrent, in: .concurrency)
     + [AnyCase](ContentModelSuite.cases, in: .content)

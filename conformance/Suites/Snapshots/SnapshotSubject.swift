@@ -71,6 +71,8 @@ public protocol TreeAccess: Sendable {
 /// Files of a mounted tree, by paths relative to its root. Blocking. Every failure is thrown.
 public protocol Tree {
   func write(_ path: String, _ bytes: [UInt8]) throws
+  /// Makes the file so long, without writing: what is new is a hole.
+  func extend(_ path: String, to size: Int) throws
   /// nil if there is no such file.
   func read(_ path: String) throws -> [UInt8]?
   func makeDirectory(_ path: String) throws
@@ -94,5 +96,6 @@ extension Tree {
 
 /// The contract of `Snapshotter`.
 public enum SnapshotterSuite {
-  public static let cases = making + committing + removing + asking + walks + naming + concurrency + trees
+  public static let cases =
+    making + committing + removing + asking + walks + naming + concurrency + trees + lives + races + usages + mounting + limits
 }
