@@ -32,7 +32,9 @@ public struct StatementCoverage: Encodable, Sendable {
         id: $0.id, document: $0.document.rawValue, revision: $0.document.revision, section: $0.section, level: $0.level.rawValue, sentence: $0.sentence,
         exempt: $0.exempt, cases: (citing[$0.id] ?? []).sorted())
     }
-    unknown = citing.filter { Statement.with(id: $0.key) == nil }
+    // Cases cite ids of other lists too; those of the documents are told by their families.
+    let families = Set(Statement.all.map { $0.id.prefix { $0 != "-" } })
+    unknown = citing.filter { families.contains($0.key.prefix { $0 != "-" }) && Statement.with(id: $0.key) == nil }
     // A statement that needs no case but has one counts as what it is: covered.
     concerning = rows.count { $0.exempt == nil || !$0.cases.isEmpty }
     covered = rows.count { !$0.cases.isEmpty }

@@ -42,7 +42,7 @@ extension ContentStoreSuite {
       try await expectError(.invalidArgument, from: "writer with an empty ref") { _ = try await subject.open("") }
     },
     ContractCase(
-      "content.ingest.resume", "a closed writer's bytes stay, and the next writer of the ref goes on after them", "ContentStore law 4; CON-05"
+      "content.ingest.resume", "a closed writer's bytes stay, and the next writer of the ref goes on after them", "ContentStore law 4; CON-04, CON-05"
     ) { subject in
       let data = bytes("first half, second half")
       let first = try await subject.open("r", size: Int64(data.count))

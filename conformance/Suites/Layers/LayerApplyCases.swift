@@ -62,7 +62,7 @@ extension LayerSuite {
   ]
 
   static let unpacking: [ContractCase<LayerSubject>] = [
-    unpack("layers.tree.entries", "entries come out with contents, mode and owners, parents are made", "LY-03, LY-08") { subject in
+    unpack("layers.tree.entries", "entries come out with contents, mode and owners, parents are made", "LY-03, LY-06, LY-08") { subject in
       let archive = TarArchive.make { tar in
         tar.directory("dir", mode: 0o750, owner: 10, group: 20)
         tar.file("dir/file", "contents", mode: 0o4755, owner: 1000, group: 1001)
@@ -96,7 +96,7 @@ extension LayerSuite {
         try expectEqual(try tree.names("dir"), ["file"], "names in dir")
       }
     },
-    unpack("layers.tree.type-clash", "an entry of another type takes the old one's place", "LY-09") { subject in
+    unpack("layers.tree.type-clash", "an entry of another type takes the old one's place", "LY-09, IM-07") { subject in
       let layers = [
         TarArchive.make {
           $0.file("was-file", "1")
@@ -151,7 +151,8 @@ extension LayerSuite {
 
   private static func whiteouts(_ name: String, marksFirst: Bool) -> ContractCase<LayerSubject> {
     unpack(
-      "layers.tree.whiteouts-\(name)", "whiteouts hide the layers below and never the same layer's entries, here \(name) in the archive", "LY-12, LY-14, LY-16"
+      "layers.tree.whiteouts-\(name)", "whiteouts hide the layers below and never the same layer's entries, here \(name) in the archive",
+      "LY-12, LY-13, LY-14, LY-15, LY-16"
     ) { subject in
       let lower = TarArchive.make { tar in
         for path in ["gone", "kept", "replaced", "gone-dir/inside", "opaque/old", "opaque/deep/old"] { tar.file(path, "lower") }

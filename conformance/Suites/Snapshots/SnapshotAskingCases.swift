@@ -2,13 +2,19 @@ import Protocols
 
 extension SnapshotterSuite {
   static let asking: [ContractCase<SnapshotSubject>] = [
-    ContractCase("snapshots.missing-key", "what is not there is not found", "Snapshotter.stat, mounts, usage, remove, update") { subject in
+    ContractCase(
+      "snapshots.missing-key", "what is not there is not found", "Snapshotter.stat, mounts, usage, remove, update",
+      why: "clients ask first and make what is not found: any other error ends the pull"
+    ) { subject in
       try await subject.expectAbsent("none")
       try await expectError(.notFound, from: "update of a missing key") {
         _ = try await subject.snapshotter.update(SnapshotInfo(kind: .active, name: "none", labels: ["a": "1"]), fields: .all)
       }
     },
-    ContractCase("snapshots.mounts.stable", "the mounts of a key are the same each time", "Snapshotter law 3; SNAP-08") { subject in
+    ContractCase(
+      "snapshots.mounts.stable", "the mounts of a key are the same each time", "Snapshotter law 3; SNAP-08",
+      why: "after a restart of the daemon a container is mounted from what Mounts says then: other mounts are another tree"
+    ) { subject in
       try await subject.layer("one")
       try await subject.layer("two", on: "one")
       let made = [
@@ -21,11 +27,17 @@ extension SnapshotterSuite {
       }
       try expectEqual(Set(made.values).count, made.count, "different snapshots with different mounts")
     },
-    ContractCase("snapshots.mounts.committed", "a committed snapshot has no mounts", "Snapshotter.mounts; SNAP-08") { subject in
+    ContractCase(
+      "snapshots.mounts.committed", "a committed snapshot has no mounts", "Snapshotter.mounts; SNAP-08",
+      why: "a mount of a committed snapshot could be written, and with it a layer that others stand on"
+    ) { subject in
       try await subject.layer("base")
       try await expectError(.failedPrecondition, from: "mounts of a committed snapshot") { _ = try await subject.snapshotter.mounts("base") }
     },
-    ContractCase("snapshots.stat.chain", "each snapshot knows its parent, and its kind never changes", "Snapshotter.stat; SNAP-01, SNAP-02") { subject in
+    ContractCase(
+      "snapshots.stat.chain", "each snapshot knows its parent, and its kind never changes", "Snapshotter.stat; SNAP-01, SNAP-02",
+      why: "garbage collection and usage follow parents: a wrong one frees a layer in use"
+    ) { subject in
       var parent: String?
       for number in 0..<30 {
         try await subject.layer("layer \(number)", on: parent)
@@ -37,7 +49,10 @@ extension SnapshotterSuite {
         try expectEqual(info.kind, .committed, "kind of layer \(number)")
       }
     },
-    ContractCase("snapshots.stat.times", "asking changes no time; an update changes the time of the update", "Snapshotter.update, stat") { subject in
+    ContractCase(
+      "snapshots.stat.times", "asking changes no time; an update changes the time of the update", "Snapshotter.update, stat",
+      why: "clients sort by these times and expire what is old"
+    ) { subject in
       try await subject.prepare("a")
       let before = try await subject.snapshotter.stat("a")
       _ = try await subject.snapshotter.mounts("a")
@@ -48,8 +63,10 @@ extension SnapshotterSuite {
       try expectEqual(after.createdAt, before.createdAt, "time of creation")
       try expect(after.updatedAt > before.updatedAt, "updated at \(before.updatedAt), then at \(after.updatedAt)")
     },
-    ContractCase("snapshots.update.masks", "a mask sets one label, removes one, or replaces all, of any kind", "Snapshotter.update; FieldMask; SNAP-06") {
-      subject in
+    ContractCase(
+      "snapshots.update.masks", "a mask sets one label, removes one, or replaces all, of any kind", "Snapshotter.update; FieldMask; SNAP-06",
+      why: "containerd sets one label at a time to hold a snapshot: replacing the rest drops what others hold it by"
+    ) { subject in
       try await subject.layer("base", labels: ["a": "1", "b": "2"])
       try await subject.prepare("active", "base", labels: ["a": "1", "b": "2"])
       try await subject.view("view", "base", labels: ["a": "1", "b": "2"])
@@ -68,7 +85,10 @@ extension SnapshotterSuite {
         try expectEqual(info.kind, key == "base" ? .committed : key == "view" ? .view : .active, "kind of \(key)")
       }
     },
-    ContractCase("snapshots.update.immutable", "only labels can be changed; a bad path changes nothing", "Snapshotter.update; SNAP-06") { subject in
+    ContractCase(
+      "snapshots.update.immutable", "only labels can be changed; a bad path changes nothing", "Snapshotter.update; SNAP-06",
+      why: "a snapshot whose parent or kind changes is no longer what was unpacked"
+    ) { subject in
       try await subject.prepare("a", labels: ["a": "1"])
       for path in ["kind", "parent", "name", "created_at", "nonsense"] {
         try await expectError(.invalidArgument, from: "update of \"\(path)\"") {
@@ -91,7 +111,10 @@ extension SnapshotterSuite {
       }
       try expectEqual(try await subject.snapshotter.stat("a").labels, ["a": "1"], "labels")
     },
-    ContractCase("snapshots.usage.kinds", "every kind has a usage, which is never negative", "Snapshotter.usage; SNAP-07") { subject in
+    ContractCase(
+      "snapshots.usage.kinds", "every kind has a usage, which is never negative", "Snapshotter.usage; SNAP-07",
+      why: "eviction asks for the usage of all: one error stops the whole accounting"
+    ) { subject in
       try await subject.layer("base")
       try await subject.prepare("active", "base")
       try await subject.view("view", "base")
@@ -103,7 +126,10 @@ extension SnapshotterSuite {
   ]
 
   static let walks: [ContractCase<SnapshotSubject>] = [
-    ContractCase("snapshots.walk.filters", "a walk visits what its filters match, each once", "Snapshotter.walk; SNAP-14") { subject in
+    ContractCase(
+      "snapshots.walk.filters", "a walk visits what its filters match, each once", "Snapshotter.walk; SNAP-14",
+      why: "clients find their snapshots by filters: too few and they leak, too many and somebody else's are removed"
+    ) { subject in
       try await subject.layer("base", labels: ["l": "x"])
       try await subject.layer("top", on: "base", labels: ["a b.c": "y"])
       try await subject.prepare("active", "top", labels: ["l": "z"])
@@ -119,7 +145,10 @@ extension SnapshotterSuite {
         try expectEqual(seen.items.sorted(), expected, "snapshots that match \(filters)")
       }
     },
-    ContractCase("snapshots.walk.infos", "a walk tells what stat tells", "Snapshotter.walk") { subject in
+    ContractCase(
+      "snapshots.walk.infos", "a walk tells what stat tells", "Snapshotter.walk",
+      why: "garbage collection decides on what the walk tells"
+    ) { subject in
       try await subject.layer("base", labels: ["k": "v"])
       try await subject.prepare("active", "base")
       let seen = Visited<SnapshotInfo>()
@@ -127,12 +156,18 @@ extension SnapshotterSuite {
       for info in seen.items { try expectEqual(try await subject.snapshotter.stat(info.name), info, "stat of \(info.name)") }
       try expectEqual(seen.items.count, 2, "snapshots seen")
     },
-    ContractCase("snapshots.walk.many", "a walk is whole however many snapshots there are", "Snapshotter.walk") { subject in
+    ContractCase(
+      "snapshots.walk.many", "a walk is whole however many snapshots there are", "Snapshotter.walk",
+      why: "a node has hundreds of layers: what a walk leaves out is collected as garbage, or never"
+    ) { subject in
       try await subject.layer("base")
       for number in 0..<120 { try await subject.view("\(number)", "base") }
       try expectEqual(try await subject.names().count, 121, "snapshots seen")
     },
-    ContractCase("snapshots.walk.visitor-error", "an error of the visitor ends the walk and is thrown", "Snapshotter.walk") { subject in
+    ContractCase(
+      "snapshots.walk.visitor-error", "an error of the visitor ends the walk and is thrown", "Snapshotter.walk",
+      why: "a client that has seen enough must be able to stop"
+    ) { subject in
       for number in 0..<3 { try await subject.prepare("\(number)") }
       let seen = Visited<String>()
       try await expectError(.aborted, from: "a walk whose visitor throws") {
@@ -143,7 +178,10 @@ extension SnapshotterSuite {
       }
       try expectEqual(seen.items.count, 1, "snapshots seen before the end")
     },
-    ContractCase("snapshots.walk.visitor-may-change", "the visitor may use the snapshotter, even remove what it visits", "Snapshotter.walk") { subject in
+    ContractCase(
+      "snapshots.walk.visitor-may-change", "the visitor may use the snapshotter, even remove what it visits", "Snapshotter.walk",
+      why: "a client removes what it lists: a walk that holds the lock meanwhile waits for itself"
+    ) { subject in
       for number in 0..<3 { try await subject.prepare("\(number)") }
       try await inTime("a walk whose visitor removes") {
         try await subject.snapshotter.walk(.all) { info in
@@ -158,7 +196,10 @@ extension SnapshotterSuite {
   ]
 
   static let naming: [ContractCase<SnapshotSubject>] = [
-    ContractCase("snapshots.keys.odd", "keys and names are opaque text, whatever they look like", "Snapshotter, keys") { subject in
+    ContractCase(
+      "snapshots.keys.odd", "keys and names are opaque text, whatever they look like", "Snapshotter, keys",
+      why: "containerd's keys hold slashes, colons and digests: as paths they would reach out of the directory"
+    ) { subject in
       for key in oddNames {
         let mounts = try await subject.prepare(key, labels: ["key": key])
         try expectEqual(try await subject.snapshotter.mounts(key), mounts, "mounts of \"\(key)\"")

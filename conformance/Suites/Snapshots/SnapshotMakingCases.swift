@@ -2,7 +2,10 @@ import Protocols
 
 extension SnapshotterSuite {
   static let making: [ContractCase<SnapshotSubject>] = [
-    ContractCase("snapshots.prepare.active", "prepare makes an active snapshot with mounts", "Snapshotter.prepare; SNAP-02, SNAP-10") { subject in
+    ContractCase(
+      "snapshots.prepare.active", "prepare makes an active snapshot with mounts", "Snapshotter.prepare; SNAP-02, SNAP-10",
+      why: "a client mounts what it gets and writes: without a writable mount no layer is unpacked and no container starts"
+    ) { subject in
       let before = Timestamp.now().advanced(bySeconds: -2)
       let mounts = try await subject.prepare("a", labels: ["k": "v"])
       try checkMounts(mounts, writable: true)
@@ -15,7 +18,10 @@ extension SnapshotterSuite {
         info.createdAt >= before && info.createdAt <= Timestamp.now().advanced(bySeconds: 2) && info.updatedAt >= info.createdAt,
         "created \(info.createdAt), updated \(info.updatedAt): not the time of the call")
     },
-    ContractCase("snapshots.view.view", "view makes a view, whose mounts are read-only", "Snapshotter.view; SNAP-11") { subject in
+    ContractCase(
+      "snapshots.view.view", "view makes a view, whose mounts are read-only", "Snapshotter.view; SNAP-11",
+      why: "a view is handed to scanners and builders side by side: one that can be written changes the layer for every container"
+    ) { subject in
       try await subject.layer("base")
       try checkMounts(try await subject.view("v", "base"), writable: false)
       let info = try await subject.snapshotter.stat("v")
@@ -25,7 +31,10 @@ extension SnapshotterSuite {
       try await subject.layer("second", on: "base")
       try checkMounts(try await subject.view("w", "second"), writable: false)
     },
-    ContractCase("snapshots.prepare.empty-key", "an empty key is refused, and nothing is made", "Snapshotter.prepare") { subject in
+    ContractCase(
+      "snapshots.prepare.empty-key", "an empty key is refused, and nothing is made", "Snapshotter.prepare",
+      why: "an empty key cannot be told from a missing one: all clients that forgot it would share one snapshot"
+    ) { subject in
       try await expectRefusal(of: "prepare with an empty key") { try await subject.prepare("") }
       try await expectRefusal(of: "view with an empty key") { try await subject.view("") }
       try expectEqual(try await subject.names(), [], "keys listed")
@@ -37,11 +46,17 @@ extension SnapshotterSuite {
       try await expectError(.invalidArgument, from: "prepare with an empty key") { try await subject.prepare("") }
       try await expectError(.invalidArgument, from: "view with an empty key") { try await subject.view("") }
     },
-    ContractCase("snapshots.prepare.empty-parent", "an empty parent is none", "Snapshotter.prepare; SNAP-01") { subject in
+    ContractCase(
+      "snapshots.prepare.empty-parent", "an empty parent is none", "Snapshotter.prepare; SNAP-01",
+      why: "the first layer of every image is made without a parent, and clients say so with an empty string"
+    ) { subject in
       try await subject.prepare("a", "")
       try expectEqual(try await subject.snapshotter.stat("a").parent, nil, "parent")
     },
-    ContractCase("snapshots.prepare.existing-key", "a key can be taken once, by whatever kind", "Snapshotter, one key space; SNAP-05, SNAP-09") { subject in
+    ContractCase(
+      "snapshots.prepare.existing-key", "a key can be taken once, by whatever kind", "Snapshotter, one key space; SNAP-05, SNAP-09",
+      why: "two clients that unpack the same image would write into one tree at the same time, and commit a mixture of both"
+    ) { subject in
       try await subject.layer("base")
       let mounts = try await subject.prepare("active", "base", labels: ["k": "first"])
       try await subject.view("view", "base")
@@ -53,14 +68,18 @@ extension SnapshotterSuite {
       try expectEqual(try await subject.snapshotter.stat("active").labels, ["k": "first"], "labels of the first")
       try expectEqual(try await subject.names(), ["active", "base", "view"], "keys listed")
     },
-    ContractCase("snapshots.prepare.missing-parent", "a parent must exist; nothing is left of the attempt", "Snapshotter.prepare; SNAP-10") { subject in
+    ContractCase(
+      "snapshots.prepare.missing-parent", "a parent must exist; nothing is left of the attempt", "Snapshotter.prepare; SNAP-10",
+      why: "a container would start with an empty root, and the half-made key would block the next attempt"
+    ) { subject in
       try await expectError(.notFound, from: "prepare on a missing parent") { try await subject.prepare("a", "none") }
       try await expectError(.notFound, from: "view of a missing parent") { try await subject.view("a", "none") }
       try await subject.expectAbsent("a")
       try await subject.prepare("a")
     },
     ContractCase(
-      "snapshots.prepare.uncommitted-parent", "only a committed snapshot can be a parent", "Snapshotter law 1; SNAP-03, SNAP-10"
+      "snapshots.prepare.uncommitted-parent", "only a committed snapshot can be a parent", "Snapshotter law 1; SNAP-03, SNAP-10",
+      why: "a parent that is still written to changes below its children: overlay mounts of them answer wrongly"
     ) { subject in
       try await subject.layer("base")
       try await subject.prepare("active", "base")
@@ -71,7 +90,10 @@ extension SnapshotterSuite {
       }
       try await subject.expectAbsent("a")
     },
-    ContractCase("snapshots.prepare.label-limit", "a label longer than 4096 bytes is refused, and nothing is made", "Labels; SNAP-18") { subject in
+    ContractCase(
+      "snapshots.prepare.label-limit", "a label longer than 4096 bytes is refused, and nothing is made", "Labels; SNAP-18",
+      why: "what one component stores and another refuses cannot be moved: containerd's own store refuses longer labels"
+    ) { subject in
       let fits = String(repeating: "v", count: 4095)
       try await subject.prepare("fits", labels: ["k": fits])
       try expectEqual(try await subject.snapshotter.stat("fits").labels, ["k": fits], "labels")
@@ -84,8 +106,10 @@ extension SnapshotterSuite {
   ]
 
   static let committing: [ContractCase<SnapshotSubject>] = [
-    ContractCase("snapshots.commit.renames", "commit makes the name and the key is gone, free for another use", "Snapshotter law 1; SNAP-02, SNAP-12") {
-      subject in
+    ContractCase(
+      "snapshots.commit.renames", "commit makes the name and the key is gone, free for another use", "Snapshotter law 1; SNAP-02, SNAP-12",
+      why: "the next layer is prepared on the committed name at once: without it, unpacking stops after the first layer"
+    ) { subject in
       try await subject.layer("base")
       try await subject.prepare("a", "base", labels: ["of": "active"])
       let before = Timestamp.now().advanced(bySeconds: -2)
@@ -99,16 +123,25 @@ extension SnapshotterSuite {
       try await subject.prepare("a", "c")
       try expectEqual(try await subject.snapshotter.stat("a").parent, "c", "parent of the key's next use")
     },
-    ContractCase("snapshots.commit.labels", "labels of the active snapshot are not the committed one's", "Snapshotter.commit; SNAP-12") { subject in
+    ContractCase(
+      "snapshots.commit.labels", "labels of the active snapshot are not the committed one's", "Snapshotter.commit; SNAP-12",
+      why: "labels of the working snapshot keep it from garbage collection: inherited, they would keep the layer for ever"
+    ) { subject in
       try await subject.prepare("a", labels: ["of": "active"])
       try await subject.commit("c", "a")
       try expectEqual(try await subject.snapshotter.stat("c").labels, [:], "labels")
     },
-    ContractCase("snapshots.commit.missing-key", "a key that is not there cannot be committed", "Snapshotter.commit") { subject in
+    ContractCase(
+      "snapshots.commit.missing-key", "a key that is not there cannot be committed", "Snapshotter.commit",
+      why: "a layer that was never written would stand for one that was"
+    ) { subject in
       try await expectError(.notFound, from: "commit of a missing key") { try await subject.commit("c", "none") }
       try await subject.expectAbsent("c")
     },
-    ContractCase("snapshots.commit.not-active", "only an active snapshot can be committed", "Snapshotter.commit; SNAP-11") { subject in
+    ContractCase(
+      "snapshots.commit.not-active", "only an active snapshot can be committed", "Snapshotter.commit; SNAP-11",
+      why: "committing a view or a layer again gives one tree two names, and removing one takes the other's files"
+    ) { subject in
       try await subject.layer("base")
       let mounts = try await subject.view("view", "base")
       for key in ["view", "base"] { try await expectError(.failedPrecondition, from: "commit of \(key)") { try await subject.commit("c", key) } }
@@ -117,7 +150,8 @@ extension SnapshotterSuite {
       try expectEqual(try await subject.snapshotter.stat("base").kind, .committed, "kind of the base")
     },
     ContractCase(
-      "snapshots.commit.existing-name", "a name can be taken once; the active snapshot survives the attempt", "Snapshotter.commit; SNAP-05"
+      "snapshots.commit.existing-name", "a name can be taken once; the active snapshot survives the attempt", "Snapshotter.commit; SNAP-05",
+      why: "clients that finish the same layer race for its name: the loser must learn that it is there, and keep its own"
     ) { subject in
       try await subject.layer("taken")
       try await subject.prepare("other")
@@ -129,7 +163,10 @@ extension SnapshotterSuite {
       try await subject.commit("free", "a")
       try expectEqual(try await subject.names(), ["free", "other", "taken"], "keys listed")
     },
-    ContractCase("snapshots.commit.empty-name", "an empty name is refused, and the active snapshot survives", "Snapshotter.commit") { subject in
+    ContractCase(
+      "snapshots.commit.empty-name", "an empty name is refused, and the active snapshot survives", "Snapshotter.commit",
+      why: "an empty name cannot be asked for again: the layer would be lost and its space held"
+    ) { subject in
       try await subject.prepare("a")
       try await expectRefusal(of: "commit to an empty name") { try await subject.commit("", "a") }
       try expectEqual(try await subject.snapshotter.stat("a").kind, .active, "kind")
@@ -141,7 +178,10 @@ extension SnapshotterSuite {
   ]
 
   static let removing: [ContractCase<SnapshotSubject>] = [
-    ContractCase("snapshots.remove.each-kind", "every kind can be removed, once", "Snapshotter.remove; SNAP-04, SNAP-13") { subject in
+    ContractCase(
+      "snapshots.remove.each-kind", "every kind can be removed, once", "Snapshotter.remove; SNAP-04, SNAP-13",
+      why: "garbage collection removes all three kinds: what cannot be removed fills the disk"
+    ) { subject in
       try await subject.layer("base")
       try await subject.prepare("active", "base")
       try await subject.view("view", "base")
@@ -151,7 +191,10 @@ extension SnapshotterSuite {
       }
       try expectEqual(try await subject.names(), [], "keys listed")
     },
-    ContractCase("snapshots.remove.children", "a parent stays while it has children of any kind", "Snapshotter law 2; SNAP-13") { subject in
+    ContractCase(
+      "snapshots.remove.children", "a parent stays while it has children of any kind", "Snapshotter law 2; SNAP-13",
+      why: "the files below a running container would vanish, and every layer above becomes unreadable"
+    ) { subject in
       try await subject.layer("base")
       for child in ["child", "active", "view"] {
         switch child {
@@ -167,7 +210,10 @@ extension SnapshotterSuite {
       }
       try await subject.snapshotter.remove("base")
     },
-    ContractCase("snapshots.remove.and-again", "a removed key can be made again, as often as one likes", "Snapshotter.remove; SNAP-17") { subject in
+    ContractCase(
+      "snapshots.remove.and-again", "a removed key can be made again, as often as one likes", "Snapshotter.remove; SNAP-17",
+      why: "clients use the same key for every attempt: one that stays taken makes the retry of a failed pull fail too"
+    ) { subject in
       try await subject.layer("base")
       for number in 0..<20 {
         try await subject.prepare("a", number.isMultiple(of: 2) ? "base" : nil, labels: ["n": "\(number)"])
@@ -176,8 +222,10 @@ extension SnapshotterSuite {
       }
       try await subject.expectAbsent("a")
     },
-    ContractCase("snapshots.cleanup.harmless", "cleanup removes nothing that is listed, and may be asked at any time", "Snapshotter law 4; SNAP-17") {
-      subject in
+    ContractCase(
+      "snapshots.cleanup.harmless", "cleanup removes nothing that is listed, and may be asked at any time", "Snapshotter law 4; SNAP-17",
+      why: "containerd asks for cleanup after every garbage collection, while images are being unpacked"
+    ) { subject in
       try await subject.cleanup()
       try await subject.layer("base")
       let mounts = try await subject.prepare("a", "base")
@@ -186,8 +234,10 @@ extension SnapshotterSuite {
       try expectEqual(try await subject.names(), ["a", "base"], "keys listed")
       try expectEqual(try await subject.snapshotter.mounts("a"), mounts, "mounts")
     },
-    ContractCase("snapshots.close.ends", "after close every call fails cleanly; closing again is fine", "Snapshotter.close; SNAP-15", needs: [.closing]) {
-      subject in
+    ContractCase(
+      "snapshots.close.ends", "after close every call fails cleanly; closing again is fine", "Snapshotter.close; SNAP-15", needs: [.closing],
+      why: "a call after the end must say so, and not hang or crash the daemon on its way down"
+    ) { subject in
       try await subject.prepare("a")
       try await subject.snapshotter.close()
       let snapshotter = subject.snapshotter

@@ -6,7 +6,9 @@ extension Statement {
     Statement("CON-03", .content, "Manager", .must, "only labels can be changed"),
     Statement("CON-04", .content, "Ingester", .must, "a writer of the same ref goes on where the last stopped"),
     Statement("CON-05", .content, "Writer", .must, "Close before Commit leaves the ingest to be resumed or aborted; a second Close is no error"),
-    Statement("CON-06", .content, "Writer", .may, "Digest may be empty before Commit"),
+    Statement(
+      "CON-06", .content, "Writer", .may, "Digest may be empty before Commit",
+      exempt: "a permission: no answer before Commit breaks it"),
     Statement(
       "CON-07", .content, "Writer", .must,
       "Commit always closes the writer; a blob that is there is \"already exists\"; size and digest may be left open"),

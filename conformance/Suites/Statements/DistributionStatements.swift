@@ -2,8 +2,12 @@ extension Statement {
   /// Pulling from a registry: what a client may rely on and must check.
   static let distribution: [Statement] = [
     Statement("DS-01", .distribution, "Pull", .must, "a repository name has the form of the expression"),
-    Statement("DS-02", .distribution, "Pulling manifests", .must, "a reference is a digest or a tag"),
-    Statement("DS-03", .distribution, "Pulling manifests", .must, "a tag has at most 128 characters of the allowed ones"),
+    Statement(
+      "DS-02", .distribution, "Pulling manifests", .must, "a reference is a digest or a tag",
+      exempt: "how a user writes a name is each client's own; what goes over the wire is judged by DS-08 and DS-11"),
+    Statement(
+      "DS-03", .distribution, "Pulling manifests", .must, "a tag has at most 128 characters of the allowed ones",
+      exempt: "binds registries and those who push; a client hands the tag on"),
     Statement(
       "DS-04", .distribution, "Pull", .may, "many clients allow 255 characters for host and name",
       exempt: "a note on the habits of clients, not a promise"),
