@@ -8,7 +8,7 @@ extension ContentStoreSuite {
       try await expectError(.notFound, from: "reader") { _ = try await subject.store.reader(digest) }
       try await expectError(.notFound, from: "delete") { try await subject.store.delete(digest) }
     },
-    ContractCase("content.read.ranges", "any range can be read; what is beyond the end is not there", "ContentReader.read; CON-10") { subject in
+    ContractCase("content.read.ranges", "any range can be read; what is beyond the end is not there", "ContentReader.read; CON-10, IM-12") { subject in
       let data = pattern(1, count: 100_000)
       let reader = try await subject.store.reader(try await subject.put(data))
       try expectEqual(reader.size, 100_000, "size")

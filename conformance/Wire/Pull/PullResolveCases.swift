@@ -26,14 +26,14 @@ extension PullSuite {
       }
     },
     pullCase(
-      "resolve.type-parameters", "parameters behind the manifest's Content-Type are passed over", "FE-01; DS-09",
+      "resolve.type-parameters", "parameters behind the manifest's Content-Type are passed over", "FE-01; DS-06, DS-09",
       why: "images cannot be pulled from registries that add a charset"
     ) { subject, registry, image in
       registry.changeManifests { reply, _ in reply.setHeader("Content-Type", "\(MediaType.ociManifest); charset=utf-8") }
       try await subject.expectWhole(try await subject.pulling(name(registry)), "a manifest with a charset", image)
     },
     pullCase(
-      "resolve.no-digest-header", "a registry need not send Docker-Content-Digest", "FE-01; DS-10",
+      "resolve.no-digest-header", "a registry need not send Docker-Content-Digest", "FE-01; DS-10, DS-19",
       why: "images cannot be pulled from simple registries and file servers"
     ) { subject, registry, image in
       registry.changeManifests { reply, _ in reply.setHeader("Docker-Content-Digest", nil) }
