@@ -16,6 +16,7 @@ public enum Catalogue {
         "snapshots.limits": .layerLimits, "snapshots.tree.long-chain": .layerLimits,
       ])
     + [AnyCase](RemoteSnapshotSuite.cases, in: .remoteSnapshots)
+    + [AnyCase](WireSnapshotterSuite.cases, in: .grpc)
     + [AnyCase](SnapshotModelSuite.cases, in: .snapshotMetadata)
     + [AnyCase](SnapshotModelSuite.concurrent, in: .concurrency)
     + [AnyCase](ContentModelSuite.cases, in: .content)

@@ -33,6 +33,16 @@ extension Target {
       return SnapshotSubject(
         snapshotter: RecordingSnapshotter(base: snapshotter, record: workspace.record, tool: tool), trees: geteuid() == 0 ? trees : nil)
     }
+    if let name {
+      target.capabilities.insert(.namespaces)
+      target[WireSnapshotterSubject.self] = { workspace in
+        let namespace = Namespaces.fresh()
+        let client = try await Connection.open(socket: socket, namespace: namespace, in: workspace)
+        let held = try await Namespaces.lease(client, namespace, socket: socket, in: workspace)
+        workspace.endings.add { try await empty(held.snapshotter(name)) }
+        return WireSnapshotterSubject(socket: socket, snapshotter: name, namespace: namespace, lease: held.scope.lease)
+      }
+    }
     return target
   }
 

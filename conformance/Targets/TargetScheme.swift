@@ -23,6 +23,9 @@ public struct TargetScheme: Sendable {
     TargetScheme(form: "inproc:metadata", summary: "the metadata store of this package on SQLite, over the in-memory fakes") {
       $0 == "inproc:metadata" ? .metadata($0) : nil
     },
+    TargetScheme(form: "inproc:grpc", summary: "the services of this package over the in-memory fakes, asked through a socket") {
+      $0 == "inproc:grpc" ? .grpc($0) : nil
+    },
     TargetScheme(form: "inproc:fake-remote", summary: "a remote snapshotter without a network: it has the layers of one image") {
       $0 == "inproc:fake-remote" ? .fakeRemote($0) : nil
     },

@@ -11,7 +11,7 @@ public final class WireConnection: Sendable {
   private let connections: Task<Void, Never>
 
   /// - Parameter authority: what the client claims to talk to; on a unix socket it means nothing.
-  public init(socket: String, authority: String = "localhost") throws {
+  public init(socket: String, authority: String = "localhost", interceptors: [any ClientInterceptor] = []) throws {
     let transport = try Transport(
       target: .unixDomainSocket(path: socket, authority: authority), transportSecurity: .plaintext,
       config: .defaults {
@@ -19,7 +19,7 @@ public final class WireConnection: Sendable {
           channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(PingShield(at: .client), position: .first) }
         }
       })
-    let client = GRPCClient(transport: transport)
+    let client = GRPCClient(transport: transport, interceptors: interceptors)
     self.client = client
     // How a connection ends is seen by the calls on it.
     connections = Task { _ = try? await client.runConnections() }
@@ -32,9 +32,9 @@ public final class WireConnection: Sendable {
 
   /// Connects for the time of the body.
   public static func with<Value: Sendable>(
-    socket: String, authority: String = "localhost", _ body: @Sendable (WireConnection) async throws -> Value
+    socket: String, authority: String = "localhost", interceptors: [any ClientInterceptor] = [], _ body: @Sendable (WireConnection) async throws -> Value
   ) async throws -> Value {
-    let connection = try WireConnection(socket: socket, authority: authority)
+    let connection = try WireConnection(socket: socket, authority: authority, interceptors: interceptors)
     defer { connection.close() }
     return try await body(connection)
   }

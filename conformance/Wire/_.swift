@@ -1,1 +1,0 @@
-// Cases about what goes over a socket.
