@@ -35,6 +35,7 @@ public enum Catalogue {
     + [AnyCase](OCIRuntimeSuite.configuration, in: .runtimeConfiguration)
     + [AnyCase](EventSuite.cases, in: .events)
     + [AnyCase](MetadataSuite.cases, in: .metadata, ["metadata.lease": .leases, "metadata.gc": .leases, "metadata.garbage": .leases])
+    + [AnyCase](LayerFileSuite.cases, in: .tarApply, ["layers.diff": .whiteouts, "layers.whiteouts": .whiteouts])
     + [AnyCase](MountSuite.cases, in: .fileSemantics, ["permissions": .permissions, "whiteouts": .whiteouts])
 
   private static let places = Dictionary(uniqueKeysWithValues: CaseGroup.allCases.enumerated().map { ($1, $0) })

@@ -33,7 +33,8 @@ extension FileMutants {
     call("FS06", "names do not differ by case", kills: ["files.names.distinct"], symptom: "case") { calls, good in
       calls.open = { path, flags, mode in good.open(path.hasSuffix("/CASE") ? String(path.dropLast(4)) + "case" : path, flags, mode) }
     },
-    call("FS07", "a rename of a lower directory loses what is in it", kills: ["files.rename.lower-directory"], symptom: "names in the directory") { calls, good in
+    call("FS07", "a rename of a lower directory loses what is in it", kills: ["files.rename.lower-directory"], symptom: "names in the directory") {
+      calls, good in
       calls.rename = { old, new, flags in
         let result = good.rename(old, new, flags)
         return result < 0 && clinux_errno() == EXDEV ? good.mkdir(new, 0o755) : result
@@ -78,7 +79,9 @@ extension FileMutants {
     call("FS18", "a reader from before the first change sees the old end", kills: ["files.open.seen-later"], symptom: "from its start") { calls, good in
       calls.read = { file, buffer in good.read(file, UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(14))) == 14 ? 14 : 0 }
     },
-    call("FS19", "a copy is made on opening for reading", kills: ["files.reading.no-copy"], symptom: "usage after reading", threads: ["opencontainers/runc#1896"]) {
+    call(
+      "FS19", "a copy is made on opening for reading", kills: ["files.reading.no-copy"], symptom: "usage after reading", threads: ["opencontainers/runc#1896"]
+    ) {
       calls, good in
       calls.open = { good.open($0, $1 == O_RDONLY ? O_RDWR : $1, $2) }
     },

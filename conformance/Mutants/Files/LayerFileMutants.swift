@@ -7,7 +7,8 @@ import SystemKit
 extension FileMutants {
   static let layers: [Mutant] = [
     mounted(
-      "FS40", "the layers are stacked upside down", in: .whiteouts, kills: ["whiteouts.come-and-go", "whiteouts.kinds-matrix", "whiteouts.directory-made-again"]
+      "FS40", "the layers are stacked upside down", in: .whiteouts,
+      kills: ["whiteouts.come-and-go", "whiteouts.kinds-matrix", "whiteouts.directory-made-again"]
     ) { mount in
       var mount = mount
       mount.options = mount.options.map { option in
@@ -131,7 +132,8 @@ extension FileMutants {
     commit("FP12", "commit loses sticky bits", in: .permissions, kills: ["permissions.sticky"], symptom: "sticky/") { path, status in
       if status.st_mode & 0o1000 != 0 { chmod(path, status.st_mode & 0o6777) }
     },
-    call("FP13", "directories do not inherit the set-gid bit", in: .permissions, kills: ["permissions.inherited-group"], symptom: "stat inherits/d") { calls, good in
+    call("FP13", "directories do not inherit the set-gid bit", in: .permissions, kills: ["permissions.inherited-group"], symptom: "stat inherits/d") {
+      calls, good in
       calls.mkdir = { path, mode in
         let result = good.mkdir(path, mode)
         _ = good.chmod(path, mode & 0o777)

@@ -264,7 +264,11 @@ extension MountSuite {
         for name in ["f", "linked", "dir/x"] { try expectEqual(place.read(name), "\"lower\"", "\(name) as the other container sees it") }
         place.write("f", "of two", flags: O_TRUNC)
       }
-      try await subject.enter(one) { place in try expectEqual(place.read("f"), "\"of one\"", "f as its own container sees it after the other wrote") }
+      try await subject.enter(one) { place in
+        // Where hard links of lower layers stay links, the second write was to the same file.
+        let seen = place.read("f")
+        try expect(["\"of one\"", "\"also of one\""].contains(seen), "f as its own container sees it after the other wrote: \(seen), not what was written")
+      }
     },
     ContractCase(
       "files.view.read-only", "in a view nothing can be changed, whatever layers it is of", "SNAP-11", needs: [.files],
