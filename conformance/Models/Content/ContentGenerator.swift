@@ -16,9 +16,9 @@ package struct ContentGenerator: Sendable {
     let usable = model.writers.keys.filter { mine?.contains($0) ?? true }.sorted()
     let open = usable.filter { model.held($0) != nil }
     let stale = usable.filter { model.held($0) == nil }
-    var verbs: [(Int, Verb)] = [(14, .open), (4, .abort), (3, .status), (4, .info), (3, .update), (4, .read), (5, .delete)]
+    var verbs: [(Int, Verb)] = [(14, .open), (4, .abort), (3, .status), (4, .info), (3, .update), (4, .read), (8, .delete)]
     if walks { verbs += [(3, .walk), (3, .statuses)] }
-    if !usable.isEmpty { verbs += [(20, .write), (14, .commit), (6, .close), (7, .writerStatus), (6, .startOver)] }
+    if !usable.isEmpty { verbs += [(30, .write), (16, .commit), (5, .close), (7, .writerStatus), (6, .startOver)] }
     let verb = attempt.weighted(verbs)
     // Mostly a writer that holds its ref, at times one that does not any more.
     func used() -> Int {
@@ -36,7 +36,8 @@ package struct ContentGenerator: Sendable {
     case .write:
       let writer = used()
       let offset = model.held(writer).flatMap { model.facts(ref: $0)?.offset } ?? 0
-      return .write(writer, attempt.one(of: ["a", "b"]), at: attempt.one(of: [nil, offset, nil, offset, offset + 1, 0]))
+      // Mostly the same text: the same blob is made again after its deletion.
+      return .write(writer, attempt.weighted([(4, "a"), (1, "b")]), at: attempt.one(of: [nil, offset, nil, offset, offset + 1, 0]))
     case .startOver: return .startOver(used())
     case .writerStatus: return .writerStatus(used())
     case .commit:
