@@ -1,9 +1,24 @@
 import ConformanceKit
 
-/// Every mutant there is. Each chapter keeps its own list in a folder beside this file.
+/// Every mutant there is. Each chapter keeps its own list in a folder beside this file: a line here, and nothing else.
 public enum MutantCatalogue {
-  public static let all: [Mutant] =
-    controls + SnapshotMutants.all + RemoteSnapshotMutants.all + WireMutants.all + FileMutants.all + LayerMutants.all + ModelMutants.all
-    + ContentMutants.all + MetadataMutants.all + EventMutants.all + RegistryMutants.all
-    + TaskMutants.all
+  public static let all: [Mutant] = lists.flatMap { $0 }
+
+  private static let lists: [[Mutant]] = [
+    controls,
+    SnapshotMutants.all,
+    RemoteSnapshotMutants.all,
+    WireMutants.all,
+    FileMutants.all,
+    LayerMutants.all,
+    ContentMutants.all,
+    MetadataMutants.all,
+    EventMutants.all,
+    RegistryMutants.all,
+    PullMutants.all,
+    RuntimeMutants.all,
+    HookMutants.all,
+    TaskMutants.all,
+    ModelMutants.all,
+  ]
 }

@@ -29,6 +29,7 @@ public enum Catalogue {
     + [AnyCase](LayerSuite.cases, in: .tarApply, ["layers.diff": .whiteouts])
     + [AnyCase](RegistrySuite.cases, in: .fetch)
     + [AnyCase](PullSuite.cases, in: .fetch)
+    + [AnyCase](DaemonSuite.cases, in: .leases, ["daemon.namespace": .metadata, "daemon.image": .metadata, "daemon.events": .events])
     + [AnyCase](RuntimeSuite.cases, in: .shim)
     + [AnyCase](OCIRuntimeSuite.lifecycle, in: .lifecycle)
     + [AnyCase](OCIRuntimeSuite.hooks, in: .hooks)

@@ -32,7 +32,7 @@ extension Target {
   }
 
   /// `registry-client:COMMAND`: any program that pulls images. `{ref}` in the command is the image's name on a plain HTTP registry, `{dir}` an empty
-  /// directory of the case; behind `&verify=` a command that writes the blob `{digest}` (`{hex}` without its algorithm) to standard output, or fails.
+  /// directory of the case, `{id}` a name that only this case has; behind `&verify=` a command that writes the blob `{digest}` (`{hex}` without its algorithm) to standard output, or fails.
   static func registryClient(_ address: String) throws -> Target? {
     let scheme = "registry-client:"
     guard address.hasPrefix(scheme) else { return nil }
@@ -44,8 +44,9 @@ extension Target {
     target[PullSubject.self] = { workspace in
       let directory = workspace.directory + "/client"
       try Files.makeDirectories(directory)
+      let id = "conformance-\(UInt32.random(in: 0...UInt32.max))"
       let filled: @Sendable (String, String, Digest?) -> String = { text, reference, digest in
-        text.replacing("{ref}", with: Shell.word(reference)).replacing("{dir}", with: directory)
+        text.replacing("{ref}", with: Shell.word(reference)).replacing("{dir}", with: directory).replacing("{id}", with: id)
           .replacing("{digest}", with: digest?.description ?? "").replacing("{hex}", with: digest?.hex ?? "")
       }
       var subject = PullSubject(limit: Int(90 * workspace.patience)) { reference in

@@ -36,6 +36,12 @@ public struct TargetScheme: Sendable {
     TargetScheme(form: "content+grpc://SOCKET", summary: "the content service of the containerd that listens there") { address in
       try SocketAddress(address, scheme: "content+grpc").map { .content(address, socket: $0.path) }
     },
+    TargetScheme(
+      form: "daemon://SOCKET[?snapshotter=NAME]", summary: "a whole containerd: leases, collections, namespaces, images, events and content through its API",
+      open: Target.daemon),
+    TargetScheme(form: "inproc:daemon", summary: "the services of this package over its metadata store, on a socket of their own") {
+      $0 == "inproc:daemon" ? .ownDaemon($0) : nil
+    },
     TargetScheme(form: "inproc:pull", summary: "the registry client and the puller of this package, on the local content store") {
       $0 == "inproc:pull" ? .pull($0) : nil
     },

@@ -105,7 +105,7 @@ extension PullSuite {
       "index.own-platform", "of an index the manifest for this machine is pulled, and no other's blobs", "FE-19; IM-09",
       why: "another machine's program is run, or gigabytes are fetched for nothing"
     ) { subject, registry, image in
-      let other = TestImage(salt: 5, platform: foreign)
+      let other = TestImage(platform: foreign)
       other.add(to: registry, tag: nil)
       index(registry, [entry(other.manifest.descriptor, foreign), entry(image.manifest.descriptor, .host)])
       try await subject.expectWhole(try await subject.pulling(name(registry)), "an index", image)
@@ -115,7 +115,7 @@ extension PullSuite {
       "index.first-match", "of several manifests for this machine the first is pulled", "FE-19; IM-09", level: .should,
       why: "who publishes an image cannot say which variant is meant"
     ) { subject, registry, image in
-      let other = TestImage(salt: 5)
+      let other = TestImage()
       other.add(to: registry, tag: nil)
       index(registry, [entry(image.manifest.descriptor, .host), entry(other.manifest.descriptor, .host)])
       try await subject.expectWhole(try await subject.pulling(name(registry)), "an index with two matches", image)
@@ -125,7 +125,7 @@ extension PullSuite {
       "index.no-match", "an index without a manifest for this machine ends the pull with an error", "FE-19; IM-09", why: "a script goes on without its image"
     ) {
       subject, registry, _ in
-      let other = TestImage(salt: 5, platform: foreign)
+      let other = TestImage(platform: foreign)
       other.add(to: registry, tag: nil)
       index(registry, [entry(other.manifest.descriptor, foreign)])
       try await subject.expectFailure(try await subject.pulling(name(registry)), "an index for other machines", other)
@@ -161,7 +161,7 @@ extension PullSuite {
       "manifest.unknown-layer-type", "a layer whose media type nobody knows is stored like any other", "FE-24; IM-10", level: .should,
       why: "artifacts and new layer forms cannot be carried by old clients"
     ) { subject, registry, _ in
-      let image = TestImage(salt: 6, layerType: "application/vnd.example.layer.v1+dream")
+      let image = TestImage(layerType: "application/vnd.example.layer.v1+dream")
       image.add(to: registry, tag: "dream")
       try await subject.expectWhole(try await subject.pulling("\(registry.host)/case/image:dream"), "layers of an unknown type", image)
     },
@@ -170,7 +170,7 @@ extension PullSuite {
       why: "whoever writes a manifest collects tokens"
     ) { subject, registry, _ in
       try await FaultyRegistry.with { elsewhere in
-        let image = TestImage(salt: 7) { descriptor in
+        let image = TestImage { descriptor in
           descriptor.mediaType == MediaType.ociConfig
             ? TestImage.json(descriptor)
             : String(TestImage.json(descriptor).dropLast()) + #","urls":["http://\#(elsewhere.otherName)/elsewhere/\#(descriptor.digest)"]}"#

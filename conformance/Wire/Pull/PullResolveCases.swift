@@ -43,7 +43,7 @@ extension PullSuite {
       "resolve.lying-digest-header", "a Docker-Content-Digest that is not the manifest's is never believed", "FE-01; DS-10; IM-03",
       why: "a registry, or whoever sits before it, has another manifest run under a trusted digest"
     ) { subject, registry, image in
-      let other = TestImage(salt: 9)
+      let other = TestImage()
       other.add(to: registry, tag: nil)
       registry.changeManifests { reply, request in
         if request.kind == .manifest("1") { reply.setHeader("Docker-Content-Digest", "\(other.manifest.descriptor.digest)") }
@@ -56,7 +56,7 @@ extension PullSuite {
       "resolve.by-digest.wrong-body", "of a name with a digest nothing but the bytes of that digest is taken", "FE-02; DS-11; IM-03",
       why: "who pins a digest gets another image"
     ) { subject, registry, image in
-      let other = TestImage(salt: 9)
+      let other = TestImage()
       other.add(to: registry, tag: nil)
       registry.changeManifests { reply, _ in
         reply.body = other.manifest.bytes

@@ -122,7 +122,7 @@ extension PullSuite {
       why: "registries refuse clients that open too many connections"
     ) { subject, registry, _ in
       guard let most = subject.parallelism else { throw CaseSkipped(.capability, "the client promises no number of blobs at once") }
-      let image = TestImage(layers: 10, bytes: 4000, salt: 3)
+      let image = TestImage(layers: 10, bytes: 4000)
       image.add(to: registry, tag: "many")
       registry.script { request, registry in
         guard request.isBlob else { return nil }
@@ -182,7 +182,7 @@ extension PullSuite {
       why: "whoever writes a manifest has another config run than its digest says"
     ) { subject, registry, _ in
       // Four bytes of "nope" stand where the config should.
-      let image = TestImage(salt: 4) { descriptor in
+      let image = TestImage { descriptor in
         descriptor.mediaType == MediaType.ociConfig ? String(TestImage.json(descriptor).dropLast()) + #","data":"bm9wZQ=="}"# : TestImage.json(descriptor)
       }
       image.add(to: registry, tag: "data")

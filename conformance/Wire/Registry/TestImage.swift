@@ -10,11 +10,12 @@ public struct TestImage: Sendable {
   public let config: (descriptor: Descriptor, bytes: [UInt8])
   public let manifest: (descriptor: Descriptor, bytes: [UInt8])
 
-  /// - Parameter salt: images of different salts share nothing.
+  /// No two images share anything: a store that knows the bytes from an earlier case would not fetch them.
   public init(
-    layers count: Int = 2, bytes: Int = 60_000, salt: Int = 0, platform: Platform = .host, layerType: String = Self.layerType,
+    layers count: Int = 2, bytes: Int = 60_000, platform: Platform = .host, layerType: String = Self.layerType,
     describe: (Descriptor) -> String = Self.json
   ) {
+    let salt = Int.random(in: 0...Int.max / 2000)
     var layers: [(Descriptor, [UInt8])] = []
     var diffIDs: [String] = []
     for number in 0..<count {

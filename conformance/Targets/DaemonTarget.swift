@@ -1,0 +1,73 @@
+import ConformanceKit
+import ConformanceSuites
+import ConformanceWireSuites
+import ContainerdClient
+import GRPCFrontend
+import GRPCTransport
+import Hashing
+import InMemoryFakes
+import Logging
+import Metadata
+import Protocols
+import SystemKit
+import TestSupport
+
+extension Target {
+  /// `daemon:SOCK`: a whole containerd. Each case has a namespace of its own, and everything in it is removed afterwards.
+  static func daemon(_ address: String) throws -> Target? {
+    guard let place = try SocketAddress(address, scheme: "daemon", parameters: ["snapshotter"]) else { return nil }
+    var target = Target(address: address, capabilities: [.sha512])
+    target.offerContent(socket: place.path)
+    target[DaemonSubject.self] = { workspace in
+      try await daemonSubject(socket: place.path, snapshotter: place.parameters["snapshotter"] ?? "overlayfs", in: workspace)
+    }
+    return target
+  }
+
+  /// `inproc:daemon`: the services of this package over its metadata store, on a socket of their own; content and snapshots are the fakes.
+  static func ownDaemon(_ address: String) -> Target {
+    var target = Target(address: address)
+    target[DaemonSubject.self] = { workspace in
+      let scratch = ScratchDirectory("conformance-daemon")
+      let socket = scratch.path + "/daemon.sock"
+      let events = InMemoryEventExchange()
+      let metadata = try SQLiteMetadataStore(
+        path: scratch.path + "/meta.db", content: InMemoryContentStore(), snapshotters: ["overlayfs": InMemorySnapshotter()], events: events)
+      let backends = Backends(
+        metadata: metadata, applier: InMemoryLayerApplier(), differ: InMemoryLayerDiffer(), runtime: InMemoryRuntime(events: events), events: events,
+        scheduleCollection: {}, plugins: [], identity: Identity(version: "1", revision: "r", uuid: "u", pid: 1, pidNamespace: 1))
+      var logger = Logger(label: "conformance")
+      logger.logLevel = .critical
+      let server = GRPCSocketServer(socket: socket, services: GRPCFrontend.services(backends), interceptors: [ContainerdInterceptor(logger: logger)])
+      let serving = Task { try await server.serve() }
+      workspace.endings.add {
+        server.stop()
+        try await serving.value
+        _ = scratch.path
+      }
+      for _ in 0..<1000 {
+        do {
+          try await Connection.requireListener(socket)
+          break
+        } catch { try await Task.sleep(for: .milliseconds(5)) }
+      }
+      return try await daemonSubject(socket: socket, snapshotter: "overlayfs", in: workspace)
+    }
+    return target
+  }
+
+  private static func daemonSubject(socket: String, snapshotter: String, in workspace: Workspace) async throws -> DaemonSubject {
+    let namespace = Namespaces.fresh()
+    let client = try await Connection.open(socket: socket, namespace: namespace, in: workspace)
+    let wire = try WireConnection(socket: socket)
+    workspace.endings.add {
+      let left = DaemonLeftovers(client: client, wire: wire, namespace: namespace, snapshotter: snapshotter)
+      try await left.remove()
+      wire.close()
+      try await Namespaces.remove(namespace, socket: socket)
+    }
+    return DaemonSubject(namespace: namespace, client: client, wire: wire, snapshotter: snapshotter) { text, words in
+      workspace.record.add(text, command: words.isEmpty ? "" : Shell.line(["ctr", "--address", socket, "-n", namespace] + words))
+    }
+  }
+}
