@@ -65,7 +65,9 @@ package struct LayerPlan: Hashable, Sendable, CustomStringConvertible {
     var plan = LayerPlan()
     var deletions: [Entry] = []
     for path in FileChange.paths.sorted() {
-      let act: Act = attempt.weighted([(10, .nothing), (5, .file), (3, .directory), (4, .whiteout), (2, .replaceByFile), (2, .replaceByDirectory), (3, .opaque)])
+      let act: Act = attempt.weighted([
+        (10, .nothing), (5, .file), (3, .directory), (4, .whiteout), (2, .replaceByFile), (2, .replaceByDirectory), (3, .opaque),
+      ])
       let number = attempt.draw(10)
       let parent = FileTree.parent(path)
       guard act != .nothing, plan.withDeletions(deletions).applied(to: lower).isDirectory(parent) else { continue }

@@ -39,7 +39,9 @@ enum GarbageSequenceMutants {
         if deleted.with({ was in
           defer { was = false }
           return was
-        }) { return GarbageReport() }
+        }) {
+          return GarbageReport()
+        }
         return try await base.collectGarbage()
       }
     },

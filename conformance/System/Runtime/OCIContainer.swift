@@ -24,7 +24,8 @@ final class OCIContainer {
   var lines: [String] { output.split(separator: "\n").map(String.init) }
 
   static let applets = [
-    "sh", "cat", "sleep", "ls", "echo", "id", "env", "pwd", "hostname", "grep", "mkdir", "touch", "stat", "readlink", "kill", "true", "false", "ip", "dd", "mount",
+    "sh", "cat", "sleep", "ls", "echo", "id", "env", "pwd", "hostname", "grep", "mkdir", "touch", "stat", "readlink", "kill", "true", "false", "ip", "dd",
+    "mount",
     "tr", "sed", "chown", "nproc", "head",
   ]
 

@@ -125,7 +125,8 @@ extension OCIRuntimeSuite {
       if try !container.tryCreate().failed { try expectRefused(try container.tryVerb("start"), "start of a container without `process`") }
     },
     oci(
-      "oci.create.missing-program", "a program that does not exist is an error at create or at start, and nothing stays running", "runtime.md, errors; RT-O22, RT-L30",
+      "oci.create.missing-program", "a program that does not exist is an error at create or at start, and nothing stays running",
+      "runtime.md, errors; RT-O22, RT-L30",
       why: "A silent failure looks like a program that ended at once."
     ) { site in
       let container = try site.container()

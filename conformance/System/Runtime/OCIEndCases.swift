@@ -161,7 +161,8 @@ extension OCIRuntimeSuite {
       try expect(gone, "processes of the container live on: \(Children.all().subtracting(before).sorted())")
     },
     oci(
-      "oci.pause.freezes", "a paused container stands still until it is resumed, and delete --force removes it", "command line of runtimes; RT-O00", level: .should,
+      "oci.pause.freezes", "a paused container stands still until it is resumed, and delete --force removes it", "command line of runtimes; RT-O00",
+      level: .should,
       needs: [.cgroups], why: "Snapshots of running containers rely on it."
     ) { site in
       let container = try site.container("while :; do echo tick; sleep 0.02; done")
@@ -197,7 +198,8 @@ extension OCIRuntimeSuite {
       try expectEqual(state["pid"].number, Int(try container.pid()), "pid")
     },
     oci(
-      "oci.state.version", "ociVersion is a version: three numbers and perhaps more", "runtime.md, state; RT-L02, CF-01", why: "Parsers of versions fail on others."
+      "oci.state.version", "ociVersion is a version: three numbers and perhaps more", "runtime.md, state; RT-L02, CF-01",
+      why: "Parsers of versions fail on others."
     ) { site in
       let container = try site.container()
       try container.create()
@@ -247,7 +249,8 @@ extension OCIRuntimeSuite {
       try expect(pid <= 0 || !Children.lives(Int32(pid)), "pid \(pid) of a stopped container")
     },
     oci(
-      "oci.state.unknown", "state of a container that does not exist is an error", "runtime.md, state; RT-O02", why: "It is how callers find out that it is gone."
+      "oci.state.unknown", "state of a container that does not exist is an error", "runtime.md, state; RT-O02",
+      why: "It is how callers find out that it is gone."
     ) { site in try expectRefused(try site.call("state", ["none-\(site.mark)"]), "state of a container that does not exist") },
     oci(
       "oci.exec.joins", "exec runs a further program in the container and gives its exit code", "command line of runtimes; RT-O00", level: .should,

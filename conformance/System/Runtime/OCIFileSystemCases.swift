@@ -70,7 +70,8 @@ extension OCIRuntimeSuite {
       try expectEqual(try container.printed(), "second\nbelow\nname", "what lies on top")
     },
     oci(
-      "config.mount.missing-destination", "a destination that is missing is made", "config.md, mounts; CF-05", level: .should, why: "Images have no directory for every volume."
+      "config.mount.missing-destination", "a destination that is missing is made", "config.md, mounts; CF-05", level: .should,
+      why: "Images have no directory for every volume."
     ) { site in
       try write("file", to: site.place + "/file")
       let container = try site.container("touch /deep/er/new && echo directory; cat /other/file")
@@ -98,28 +99,32 @@ extension OCIRuntimeSuite {
       try expectEqual(OCISite.mountPoints().subtracting(before).filter { $0.hasSuffix("/outside") }.sorted(), [], "mounts on the host's side")
     },
     oci(
-      "config.mount.missing-source", "a bind mount whose source is missing is an error", "config.md, mounts; RT-O15, RT-L10", why: "Data would be written into nowhere."
+      "config.mount.missing-source", "a bind mount whose source is missing is an error", "config.md, mounts; RT-O15, RT-L10",
+      why: "Data would be written into nowhere."
     ) { site in
       let container = try site.container()
       container.bind(site.place + "/not-there", "/data")
       try expectRefused(try container.tryCreate(), "create with a bind mount of a source that is missing")
     },
     oci(
-      "config.mount.unknown-type", "a file system that the kernel does not know is an error", "config.md, mounts; RT-O15", why: "The container would run without it."
+      "config.mount.unknown-type", "a file system that the kernel does not know is an error", "config.md, mounts; RT-O15",
+      why: "The container would run without it."
     ) { site in
       let container = try site.container()
       container.mount("/data", type: "nosuchfs", source: "none", [])
       try expectRefused(try container.tryCreate(), "create with a mount of the type nosuchfs")
     },
     oci(
-      "config.mount.bad-option", "an option that neither runtime nor file system knows is an error", "config.md, mounts; CF-08", why: "A typing error in `noexec` would be less safety."
+      "config.mount.bad-option", "an option that neither runtime nor file system knows is an error", "config.md, mounts; CF-08",
+      why: "A typing error in `noexec` would be less safety."
     ) { site in
       let container = try site.container()
       container.mount("/data", type: "tmpfs", source: "tmpfs", ["no-such-option"])
       try expectRefused(try container.tryCreate(), "create with the mount option no-such-option")
     },
     oci(
-      "config.mount.private", "what a container mounts is not seen on the host", "config.md, mounts; LX-04", why: "Leftovers on the host, and a way to hide its files."
+      "config.mount.private", "what a container mounts is not seen on the host", "config.md, mounts; LX-04",
+      why: "Leftovers on the host, and a way to hide its files."
     ) { site in
       let container = try site.container("mount -t tmpfs none /data && echo mounted; sleep 100") {
         for set in ["bounding", "effective", "permitted"] { $0["process"]["capabilities"][set].append("CAP_SYS_ADMIN") }
@@ -144,7 +149,8 @@ extension OCIRuntimeSuite {
       "config.readonly.paths", "read-only paths cannot be written, and missing ones are no error", "config-linux.md, readonlyPaths; LX-32",
       why: "They keep the container from changing the kernel's settings."
     ) { site in
-      let container = try site.container("touch /data/dir/new 2>/dev/null && echo wrote-dir; { echo x >/data/file; } 2>/dev/null && echo wrote-file; cat /data/file")
+      let container = try site.container(
+        "touch /data/dir/new 2>/dev/null && echo wrote-dir; { echo x >/data/file; } 2>/dev/null && echo wrote-file; cat /data/file")
       try Files.makeDirectories(container.rootfs + "/data/dir")
       try write("kept", to: container.rootfs + "/data/file")
       container.config["linux"]["readonlyPaths"] = ["/data/file", "/data/dir", "/data/not-there"]
@@ -161,7 +167,8 @@ extension OCIRuntimeSuite {
       try expectEqual(lines, names.map { "/dev/\($0) character special file \(numbers[$0] ?? "")" }, "the default devices")
     },
     oci(
-      "config.devices.links", "/dev/fd, stdin, stdout and stderr lead to the process's descriptors, ptmx to its terminals", "config-linux.md, devices; LX-12, LX-11",
+      "config.devices.links", "/dev/fd, stdin, stdout and stderr lead to the process's descriptors, ptmx to its terminals",
+      "config-linux.md, devices; LX-12, LX-11",
       why: "Shells and servers write to /dev/stderr."
     ) { site in
       let container = try site.container("for d in fd stdin stdout stderr; do readlink /dev/$d; done; test -e /dev/ptmx -o -h /dev/ptmx && echo ptmx")
@@ -170,7 +177,8 @@ extension OCIRuntimeSuite {
         "the links in /dev")
     },
     oci(
-      "config.devices.configured", "a configured device is there with its numbers, mode and owner", "config-linux.md, devices; LX-10", why: "A container for a device needs it."
+      "config.devices.configured", "a configured device is there with its numbers, mode and owner", "config-linux.md, devices; LX-10",
+      why: "A container for a device needs it."
     ) { site in
       let container = try site.container("stat -c '%F %t:%T %a %u:%g' /dev/mine")
       container.config["linux"]["devices"] = [

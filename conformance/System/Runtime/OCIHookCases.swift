@@ -77,7 +77,8 @@ extension OCIRuntimeSuite {
   static let hookFailures: [ContractCase<OCIRuntimeSubject>] =
     createTime.map { kind in
       oci(
-        "hooks.failure.\(kind)", "a \(kind) hook that fails makes create fail, and nothing of the container is left", "runtime.md, lifecycle; RT-L13, RT-L14, RT-L15",
+        "hooks.failure.\(kind)", "a \(kind) hook that fails makes create fail, and nothing of the container is left",
+        "runtime.md, lifecycle; RT-L13, RT-L14, RT-L15",
         why: "A container whose network could not be set up must not run without one."
       ) { site in
         let hooked = try HookedContainer(site)
@@ -123,7 +124,8 @@ extension OCIRuntimeSuite {
         try expectRefused(try hooked.container.tryVerb("start"), "start with a startContainer hook that fails")
       },
       oci(
-        "hooks.failure.poststart", "a poststart hook that fails makes start fail (since version 1.3 of the specification)", "runtime.md, lifecycle; RT-L18", level: .should,
+        "hooks.failure.poststart", "a poststart hook that fails makes start fail (since version 1.3 of the specification)", "runtime.md, lifecycle; RT-L18",
+        level: .should,
         why: "A service that could not be announced is found by nobody."
       ) { site in
         let hooked = try HookedContainer(site)
@@ -220,7 +222,8 @@ extension OCIRuntimeSuite {
       why: "The image brings the program."
     ) { site in
       let hooked = try HookedContainer(site)
-      try write("#!/bin/sh\necho inside >>/notes/order\nreadlink /proc/self/ns/mnt >/notes/mnt\n", to: hooked.container.rootfs + "/bin/only-inside", mode: 0o755)
+      try write(
+        "#!/bin/sh\necho inside >>/notes/order\nreadlink /proc/self/ns/mnt >/notes/mnt\n", to: hooked.container.rootfs + "/bin/only-inside", mode: 0o755)
       hooked.container.config["hooks"]["startContainer"] = [["path": "/bin/only-inside", "args": ["only-inside"], "env": ["PATH=/bin"]]]
       try hooked.container.create()
       let own = try hooked.container.namespace("mnt")
@@ -277,7 +280,8 @@ extension OCIRuntimeSuite {
       try expectEqual(hooked.order, [], "what ran")
     },
     oci(
-      "hooks.timeout.not-positive", "a hook's timeout of 0 or less is an error", "config.md, hooks; HK-02, CF-21", why: "Is it at once, or never? Runtimes differ."
+      "hooks.timeout.not-positive", "a hook's timeout of 0 or less is an error", "config.md, hooks; HK-02, CF-21",
+      why: "Is it at once, or never? Runtimes differ."
     ) { site in
       for timeout in [0, -1] as [Int64] {
         let hooked = try HookedContainer(site)

@@ -6,7 +6,8 @@ extension OCIRuntimeSuite {
   static let identifiers: [ContractCase<OCIRuntimeSubject>] =
     [
       ("empty", "an empty id", [""]), ("dot", "the id `.`", ["."]), ("dot-dot", "the id `..`", [".."]),
-      ("slash", "an id with a slash", ["a/b", "/absolute"]), ("traversal", "an id that leads out of the state root", ["../sentinel", "../../ring", "a/../../x"]),
+      ("slash", "an id with a slash", ["a/b", "/absolute"]),
+      ("traversal", "an id that leads out of the state root", ["../sentinel", "../../ring", "a/../../x"]),
       ("long", "an id of 5000 characters", [String(repeating: "x", count: 5000)]),
     ].map { topic, what, ids in
       oci(
@@ -36,7 +37,8 @@ extension OCIRuntimeSuite {
         for verb in ["state", "start", "kill", "delete"] { try expectRefused(try site.call(verb), "\(verb) without an id") }
       },
       oci(
-        "oci.id.unusual", "letters, digits, `_`, `-`, `.` and `+` make ids", "runtime.md, create; RT-L03", level: .should, why: "Kubernetes and podman use them."
+        "oci.id.unusual", "letters, digits, `_`, `-`, `.` and `+` make ids", "runtime.md, create; RT-L03", level: .should,
+        why: "Kubernetes and podman use them."
       ) { site in
         for id in ["a_b-c.d+e", "0", "A.1"] {
           let container = try site.container("echo ran", id: id)

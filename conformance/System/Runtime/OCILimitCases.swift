@@ -17,7 +17,8 @@ extension OCIRuntimeSuite {
       try container.create()
       let paths = contents("/proc/\(try container.pid())/cgroup").split(separator: "\n").map { String($0.split(separator: ":", maxSplits: 2).last ?? "") }
       try expect(
-        paths.contains { $0.hasSuffix("/\(site.mark)/\(container.id)") }, "the process is in the cgroups \(Set(paths).sorted()), expected /\(site.mark)/\(container.id)")
+        paths.contains { $0.hasSuffix("/\(site.mark)/\(container.id)") },
+        "the process is in the cgroups \(Set(paths).sorted()), expected /\(site.mark)/\(container.id)")
     },
     oci(
       "config.cgroup.pids", "a limit of processes is in force", "config-linux.md, pids; RT-O13", needs: [.cgroups], why: "A fork bomb takes the node."
@@ -28,7 +29,8 @@ extension OCIRuntimeSuite {
       try expectEqual(try limit(site, container, ["pids.max"]), "17", "pids.max")
     },
     oci(
-      "config.cgroup.memory", "a limit of memory is in force", "config-linux.md, memory; RT-O13", needs: [.cgroups], why: "One container takes the memory of all."
+      "config.cgroup.memory", "a limit of memory is in force", "config-linux.md, memory; RT-O13", needs: [.cgroups],
+      why: "One container takes the memory of all."
     ) { site in
       let container = try site.container()
       container.config["linux"]["resources"] = ["memory": ["limit": 50_003_968]]
@@ -36,9 +38,12 @@ extension OCIRuntimeSuite {
       try expectEqual(try limit(site, container, ["memory.max", "memory.limit_in_bytes"]), "50003968", "the memory limit")
     },
     oci(
-      "config.cgroup.cpu", "shares of the processor are in force", "config-linux.md, cpu; RT-O13", level: .should, needs: [.cgroups], why: "A loud neighbour takes the processors."
+      "config.cgroup.cpu", "shares of the processor are in force", "config-linux.md, cpu; RT-O13", level: .should, needs: [.cgroups],
+      why: "A loud neighbour takes the processors."
     ) { site in
-      guard site.hasHierarchy("cpu.shares") else { throw CaseSkipped(.environment, "cpu.shares is a setting of version 1 of cgroups, which is not mounted here") }
+      guard site.hasHierarchy("cpu.shares") else {
+        throw CaseSkipped(.environment, "cpu.shares is a setting of version 1 of cgroups, which is not mounted here")
+      }
       let container = try site.container()
       container.config["linux"]["resources"] = ["cpu": ["shares": 512]]
       try container.create()
@@ -69,7 +74,8 @@ extension OCIRuntimeSuite {
       try expect(!Files.exists(container.rootfs + "/data/new"), "the forbidden call was made")
     },
     oci(
-      "config.seccomp.arguments", "a rule with a condition applies where the argument meets it, and nowhere else", "config-linux.md, seccomp; LX-30", why: "Filters allow `socket` for some families only."
+      "config.seccomp.arguments", "a rule with a condition applies where the argument meets it, and nowhere else", "config-linux.md, seccomp; LX-30",
+      why: "Filters allow `socket` for some families only."
     ) { site in
       let container = try site.container("trap '' USR1 USR2; kill -USR1 $$ && echo USR1; kill -USR2 $$ 2>/dev/null && echo USR2; true")
       container.config["linux"]["seccomp"] = seccomp([
@@ -122,7 +128,8 @@ extension OCIRuntimeSuite {
       try expectEqual(try container.printed(), "ran", "what the program printed")
     },
     oci(
-      "config.version.garbage", "an ociVersion that is no version is an error", "config.md, version; CF-01, CF-21", why: "Nobody knows what the rest of the document means."
+      "config.version.garbage", "an ociVersion that is no version is an error", "config.md, version; CF-01, CF-21",
+      why: "Nobody knows what the rest of the document means."
     ) { site in
       for version in ["garbage", ""] {
         let container = try site.container()

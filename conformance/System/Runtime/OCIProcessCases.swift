@@ -34,7 +34,8 @@ extension OCIRuntimeSuite {
       try expectEqual(try container.printed().split(separator: "\n").map(String.init), ["<a b>", "<>", "<'>", "<$HOME>"], "the arguments")
     },
     oci(
-      "config.process.path-lookup", "a program without a slash is searched in the PATH of the container", "config.md, process; CF-12", why: "execvp is the rule."
+      "config.process.path-lookup", "a program without a slash is searched in the PATH of the container", "config.md, process; CF-12",
+      why: "execvp is the rule."
     ) { site in
       let container = try site.container()
       container.config["process"]["args"] = ["tool"]
@@ -62,7 +63,8 @@ extension OCIRuntimeSuite {
       let groups = Set(lines[2].split(separator: " ").dropFirst().map(String.init)).subtracting(["4321"])
       try expectEqual(groups.sorted(), ["55", "66"], "further groups")
     },
-    oci("config.process.umask", "the umask is the configured one", "config.md, user; RT-O13", level: .should, why: "Files would be readable by others.") { site in
+    oci("config.process.umask", "the umask is the configured one", "config.md, user; RT-O13", level: .should, why: "Files would be readable by others.") {
+      site in
       let container = try site.container("umask")
       container.config["process"]["user"]["umask"] = 0o27
       try expectEqual(try container.printed(), "0027", "the umask")
@@ -92,7 +94,8 @@ extension OCIRuntimeSuite {
       try expectEqual(try container.printed(), "CapEff: 0000000000000001", "effective set of root's program")
     },
     oci(
-      "config.process.ambient", "ambient capabilities reach a program that is not root's", "config.md, process; CF-15", why: "Servers bind low ports without being root."
+      "config.process.ambient", "ambient capabilities reach a program that is not root's", "config.md, process; CF-15",
+      why: "Servers bind low ports without being root."
     ) { site in
       let container = try site.container("grep '^CapEff' /proc/self/status | tr -s '\\t' ' '")
       let sets: JSON = ["CAP_NET_BIND_SERVICE"]
@@ -126,7 +129,8 @@ extension OCIRuntimeSuite {
       try expectEqual(try container.printed(), "Max open files 100 200 files", "the limits of open files")
     },
     oci(
-      "config.process.rlimit-unknown", "a limit that does not exist is an error", "config.md, process; CF-14, CF-21", why: "The program would run without the limit."
+      "config.process.rlimit-unknown", "a limit that does not exist is an error", "config.md, process; CF-14, CF-21",
+      why: "The program would run without the limit."
     ) { site in
       let container = try site.container()
       container.config["process"]["rlimits"] = [["type": "RLIMIT_BOGUS", "soft": 1, "hard": 1]]
@@ -152,7 +156,8 @@ extension OCIRuntimeSuite {
       try expectEqual(try other.printed(), own, "oom_score_adj where not configured (the caller's own)")
     },
     oci(
-      "config.hostname", "the host name is the configured one, in the container alone", "config.md, hostname; RT-O13", why: "A renamed host loses its neighbours."
+      "config.hostname", "the host name is the configured one, in the container alone", "config.md, hostname; RT-O13",
+      why: "A renamed host loses its neighbours."
     ) { site in
       let before = ProcessInfo.processInfo.hostName
       let container = try site.container("hostname")
@@ -168,7 +173,8 @@ extension OCIRuntimeSuite {
       try expectEqual(try container.printed(), "12345", "kernel.msgmax")
     },
     oci(
-      "config.sysctl.host", "a kernel setting that is the whole host's is refused", "config-linux.md, sysctl; CF-21", level: .should, why: "One container would set it for all."
+      "config.sysctl.host", "a kernel setting that is the whole host's is refused", "config-linux.md, sysctl; CF-21", level: .should,
+      why: "One container would set it for all."
     ) { site in
       let container = try site.container()
       let own = contents("/proc/sys/kernel/panic").trimmingCharacters(in: .whitespacesAndNewlines)

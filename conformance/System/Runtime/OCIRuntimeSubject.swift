@@ -84,7 +84,8 @@ public struct OCIRuntimeSubject: Sendable {
         throw Mismatch(description: "`\(call.verb)` did not end within \(Int(20 * patience)) s: \(program.shell)")
       }
       let result = OCIResult(
-        code: code, output: String(contents(call.stdout).utf8.dropFirst(outputBefore)) ?? "", errors: String(contents(call.stderr).utf8.dropFirst(errorsBefore)) ?? "")
+        code: code, output: String(contents(call.stdout).utf8.dropFirst(outputBefore)) ?? "",
+        errors: String(contents(call.stderr).utf8.dropFirst(errorsBefore)) ?? "")
       note("\(call.verb) \(call.operands.joined(separator: " "))", program.shell, result.failed ? "exit code \(code): \(result.errors)" : "done")
       return result
     }
