@@ -64,7 +64,7 @@ package func expectOneWinner<Value>(_ results: [Result<Value, ContainerdError>],
 }
 
 /// Waits until the body gives a value, at most so long.
-package func eventually<Value>(_ what: String, within seconds: Int = 10, _ body: () async throws -> Value?) async throws -> Value {
+@discardableResult package func eventually<Value>(_ what: String, within seconds: Int = 10, _ body: () async throws -> Value?) async throws -> Value {
   for _ in 0..<(seconds * 100) {
     if let value = try await body() { return value }
     try await Task.sleep(for: .milliseconds(10))

@@ -31,6 +31,7 @@ public enum Catalogue {
     + [AnyCase](PullSuite.cases, in: .fetch)
     + [AnyCase](DaemonSuite.cases, in: .leases, ["daemon.namespace": .metadata, "daemon.image": .metadata, "daemon.events": .events])
     + [AnyCase](RuntimeSuite.cases, in: .shim)
+    + [AnyCase](ShimSuite.cases, in: .shim)
     + [AnyCase](OCIRuntimeSuite.lifecycle, in: .lifecycle)
     + [AnyCase](OCIRuntimeSuite.hooks, in: .hooks)
     + [AnyCase](OCIRuntimeSuite.configuration, in: .runtimeConfiguration)

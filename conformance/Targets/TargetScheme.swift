@@ -29,6 +29,7 @@ public struct TargetScheme: Sendable {
     TargetScheme(form: "inproc:fake-remote", summary: "a remote snapshotter without a network: it has the layers of one image") {
       $0 == "inproc:fake-remote" ? .fakeRemote($0) : nil
     },
+    TargetScheme(form: "shim:PROGRAM", summary: "a containerd shim of version 2, by its path, or by its name beside this program (root)", open: Target.shim),
     TargetScheme(
       form: "snapshotter+grpc://SOCKET[?name=NAME]",
       summary: "a proxy-plugin snapshotter with an empty store of its own; with a name, the snapshotter NAME of the containerd that listens there"
