@@ -19,6 +19,7 @@ public enum MutantCatalogue {
     RuntimeMutants.all,
     HookMutants.all,
     TaskMutants.all,
+    ShimMutants.all,
     ModelMutants.all,
   ]
 }

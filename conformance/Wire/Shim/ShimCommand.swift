@@ -10,6 +10,9 @@ public struct ShimCommand: Sendable {
     public var status: Int32
     public var output: [UInt8]
     public var errors: String
+
+    public init(status: Int32, output: [UInt8], errors: String) { (self.status, self.output, self.errors) = (status, output, errors) }
+
     public var text: String { String(decoding: output, as: UTF8.self) }
   }
   public var arguments: [String]

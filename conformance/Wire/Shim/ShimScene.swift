@@ -105,6 +105,18 @@ public final class ShimScene: Sendable {
     return state != "Z" && state != "X"
   }
 
+  /// Children that have ended and whose status nobody has fetched.
+  static func deadChildren(of parent: pid_t) throws -> [pid_t] {
+    try Files.names(in: "/proc").compactMap { pid_t($0) }.filter { pid in
+      // One that ends meanwhile is reaped.
+      guard let bytes = try? Files.read("/proc/\(pid)/stat") else { return false }
+      let text = String(decoding: bytes, as: UTF8.self)
+      guard let bracket = text.lastIndex(of: ")") else { return false }
+      let words = text[bracket...].dropFirst(2).split(separator: " ")
+      return words.count > 1 && words[0] == "Z" && words[1] == "\(parent)"
+    }
+  }
+
   func mounts() throws -> [String] {
     String(decoding: try Files.read("/proc/self/mountinfo"), as: UTF8.self).split(separator: "\n").compactMap {
       let words = $0.split(separator: " ")
