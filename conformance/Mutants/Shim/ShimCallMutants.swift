@@ -124,7 +124,7 @@ extension ShimMutants {
       return answer
     },
     FaultyShim.method(
-      "shim-connect-task-twice", "Connect tells the task's pid as the shim's", kills: ["shim.connect.pids"], symptom: "none of the shims", "Connect",
+      "shim-connect-task-twice", "Connect tells the task's pid as the shim's", kills: ["shim.connect.pids"], symptom: "for both", "Connect",
       Containerd_Task_V2_ConnectRequest.self, Containerd_Task_V2_ConnectResponse.self
     ) { base, request in
       var answer = try await base.ask("Connect", request, Containerd_Task_V2_ConnectResponse.self)

@@ -140,6 +140,7 @@ extension ShimSuite {
       let (shim, process) = try await task.connection()
       let shims = try subject.scene.shims()
       try expect(shims.contains(pid_t(shim)), "the pid \(shim) of the shim is none of the shims \(shims)")
+      try expect(shim != process, "the pid \(shim) is told for both the shim and the task")
       try expectEqual(process, try await task.state().pid, "pid of the task")
       try await task.finish()
     },
