@@ -45,8 +45,7 @@ sock=$scratch/containerd.sock
 judge containerd-overlayfs "snapshotter+grpc://$sock?name=overlayfs" containerd-1.6.20-overlayfs
 judge containerd-native "snapshotter+grpc://$sock?name=native" containerd-1.6.20-native
 judge containerd-content "content+grpc://$sock" containerd-1.6.20-content
-judge containerd-diff "diff+grpc://$sock?snapshotter=overlayfs" containerd-1.6.20-diff
-judge containerd-daemon "daemon:$sock" containerd-1.6.20-daemon
+judge containerd-daemon "daemon://$sock" containerd-1.6.20-daemon
 judge runc oci-runtime:/usr/sbin/runc runc-1.1.5
 judge crun oci-runtime:/usr/bin/crun crun-1.8.1
 judge containerd-shim-runc-v2 shim:/usr/bin/containerd-shim-runc-v2 containerd-shim-runc-v2-1.6.20

@@ -36,6 +36,18 @@ extension ShimSuite {
       try expect(result.text.contains { !$0.isWhitespace }, "-v printed nothing")
     },
     ContractCase(
+      "shim.flags.info", "-info tells about the runtime, and ends", "SHIM-04", level: .should,
+      why: "A daemon asks a shim this way what its runtime can do, before there is any container."
+    ) { subject in
+      let bundle = try await subject.scene.makeBundle("i", configuration: "{}")
+      let result = try await subject.run(
+        ShimCommand(arguments: [subject.scene.binary, "-info"], environment: subject.scene.commandEnvironment, directory: bundle))
+      subject.scene.forget("i")
+      try expectEqual(result.status, 0, "exit status of -info")
+      // A RuntimeInfo: its first field is the shim's name.
+      try expect(result.output.first == 0x0a && result.output.count > 2, "-info printed no RuntimeInfo that begins with a name, but \(result.output.count) bytes")
+    },
+    ContractCase(
       "shim.delete-command.cleans", "delete takes away the container of a shim that was killed", "SHIM-02, SHIM-06; SH-02",
       why: "A killed shim's container would go on running, with nobody to stop it, and its root file system stay mounted.",
       threads: ["containerd/containerd#4023"]
