@@ -12,7 +12,7 @@ public struct Mutant: Sendable, Identifiable {
   public let kills: [String]
   /// Words that the failure must contain, so that the case is red for this reason and no other.
   public let symptom: String
-  /// Globs of the cases that are run against it; by default everything that judges the same kind of subject.
+  /// Globs of the cases that are run against it; by default everything that judges the same kind of subject, and on bases that are not in memory `kills` alone.
   public let scope: [String]
   public let threads: [String]
   private let change: @Sendable (inout Target) -> Void

@@ -119,6 +119,8 @@ public struct MutationRun: Sendable {
       let all = globs + mutant.scope.map(Glob.init)
       return runnable.filter { contract in all.contains { $0.matches(contract.id) } }
     }
+    // Real files, processes and sockets cost seconds a case: there, those that are meant to notice are enough.
+    if !mutant.isControl && !mutant.base.hasPrefix("inproc:fake") { return runnable.filter { contract in globs.contains { $0.matches(contract.id) } } }
     // By default everything that judges the same kind of subject; a control says which by its group.
     let judged = runnable.filter { contract in globs.contains { $0.matches(contract.id) } || (mutant.isControl && contract.info.group == mutant.group) }
     let subjects = Set(judged.map(\.info.subject))
