@@ -8,7 +8,7 @@ BUILD_PACKAGES := pkg-config libarchive-dev libseccomp-dev libfuse3-dev zlib1g-d
 DEMO_PACKAGES := busybox-static umoci skopeo
 # The peers that the conformance suite judges, and what looks at its page.
 PEER_PACKAGES := crun fuse-overlayfs chromium python3-grpcio python3-protobuf libxml2-utils
-TEST_PACKAGES := debootstrap libcap2-bin $(DEMO_PACKAGES) $(PEER_PACKAGES) zstd attr containerd runc containernetworking-plugins docker-registry bats curl jq iproute2 procps python3 tmux
+TEST_PACKAGES := debootstrap libcap2-bin $(DEMO_PACKAGES) zstd attr containerd runc containernetworking-plugins docker-registry bats curl jq iproute2 procps python3 tmux
 IMPORTS := --explicit-target-dependency-import-check error
 
 help: ## list the targets
@@ -56,12 +56,12 @@ bench: ## side by side with Debian's containerd: pull and unpack, run to exit; r
 CONFORMANCE_PRODUCTS := containerd-conformance refrun containerd-shim-ref-v2 containerd-ref
 
 conformance: ## the conformance suite on every backend of ours, the mutants, every form of report; three figures (root)
-	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES) $(PEER_PACKAGES)
 	for product in $(CONFORMANCE_PRODUCTS); do swift build $(IMPORTS) --product $$product || exit 1; done
 	scripts/run-conformance.sh
 
 conformance-peers: ## the conformance suite on Debian's containerd, runc, crun and shim; three figures (root)
-	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	scripts/install-packages.sh $(BUILD_PACKAGES) $(TEST_PACKAGES) $(PEER_PACKAGES)
 	for product in $(CONFORMANCE_PRODUCTS); do swift build $(IMPORTS) --product $$product || exit 1; done
 	scripts/run-conformance-peers.sh
 

@@ -54,7 +54,7 @@ enum WireMutants {
     responses("SG13", "labels do not survive a connection", kills: ["wire.reconnect"], symptom: "labels on another connection") { (stat: inout Stat) in
       stat.info.labels = [:]
     },
-    requests("SG14", "a request with a field that is not known is refused", kills: ["wire.fields.unknown"], symptom: "unknown field") {
+    requests("SG14", "a request with a field that is not known is refused", kills: ["wire.fields.unknown"], symptom: "must succeed failed") {
       (request: inout Containerd_Services_Snapshots_V1_PrepareSnapshotRequest) in
       if !request.unknownFields.data.isEmpty { throw RPCError(code: .invalidArgument, message: "unknown field") }
     },

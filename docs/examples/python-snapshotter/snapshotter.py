@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """A whole snapshotter in one file: overlay mounts, metadata in SQLite, containerd's snapshot service on a Unix socket.
 
     snapshotter.py --root DIRECTORY --socket SOCKET
