@@ -20,7 +20,8 @@ extension FileMutants {
       if OnDisk.isWhiteout(status) { unlink(path) }
     },
     commit(
-      "FS42", "a directory that was made again shows the old one's contents", in: .whiteouts, kills: ["whiteouts.directory-made-again"], symptom: "in the mount EEXIST",
+      "FS42", "a directory that was made again shows the old one's contents", in: .whiteouts, kills: ["whiteouts.directory-made-again"],
+      symptom: "in the mount EEXIST",
       threads: ["moby/moby#25244"]
     ) { path, _ in lremovexattr(path, "trusted.overlay.opaque") },
     commit(

@@ -53,8 +53,7 @@ extension SnapshotMutants {
       upper in
       try each(upper) { path, status in if status.kind == .device { unlink(path) } }
     },
-    onCommit("M053", "a commit forgets that a directory hides what was below", kills: ["snapshots.tree.deleted-directory"], symptom: "File exists")
-    { upper in
+    onCommit("M053", "a commit forgets that a directory hides what was below", kills: ["snapshots.tree.deleted-directory"], symptom: "File exists") { upper in
       try each(upper) { path, _ in
         removexattr(path, "trusted.overlay.opaque")
         removexattr(path, "user.overlay.opaque")

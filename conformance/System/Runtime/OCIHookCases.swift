@@ -199,6 +199,9 @@ extension OCIRuntimeSuite {
       for kind in ["prestart", "createRuntime", "poststop"] { hooked.add(kind, nil, "readlink /proc/self/ns/mnt >$N/\(kind).mnt") }
       try hooked.container.create()
       let own = try hooked.container.namespace("mnt")
+      // Held open: the number of a namespace that is gone is given to the next.
+      let held = try Files.open("/proc/\(try hooked.container.pid())/ns/mnt", O_RDONLY)
+      defer { _ = held.raw }
       try hooked.container.start()
       try hooked.awaitProgram()
       try hooked.finish()

@@ -45,7 +45,8 @@ extension ShimSuite {
       subject.scene.forget("i")
       try expectEqual(result.status, 0, "exit status of -info")
       // A RuntimeInfo: its first field is the shim's name.
-      try expect(result.output.first == 0x0a && result.output.count > 2, "-info printed no RuntimeInfo that begins with a name, but \(result.output.count) bytes")
+      try expect(
+        result.output.first == 0x0a && result.output.count > 2, "-info printed no RuntimeInfo that begins with a name, but \(result.output.count) bytes")
     },
     ContractCase(
       "shim.delete-command.cleans", "delete takes away the container of a shim that was killed", "SHIM-02, SHIM-06; SH-02",
