@@ -275,7 +275,7 @@ extension RealContainers {
     @Test func longNamesAreAnErrorOrExact() throws {
       let bundle = try Bundle()
       let source = String(repeating: "s", count: 70_000)
-      #expect(throws: RuntimeError.self) { try bundle.create(bundle.spec("true", Self.mounts(Self.bind("/" + source, "/work")))) }
+      #expect(throws: RuntimeError.self) { try bundle.create(bundle.spec("true", Self.mounts(Self.bind("/" + source, "/scratch")))) }
       let long = String(repeating: "v", count: 100_000)
       #expect(try bundle.run(bundle.spec("echo ${#LONG}", [("process.env", .strings(["PATH=/bin", "LONG=" + long]))])).output == "100000\n")
     }

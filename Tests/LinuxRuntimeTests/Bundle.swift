@@ -16,7 +16,7 @@ final class Bundle {
   private static nonisolated(unsafe) var counter = 0
 
   init() throws {
-    for name in ["bin", "etc", "proc", "dev", "sys", "tmp", "work"] { try Files.makeDirectories("\(rootfs)/\(name)") }
+    for name in ["bin", "etc", "proc", "dev", "sys", "tmp", "scratch"] { try Files.makeDirectories("\(rootfs)/\(name)") }
     try Files.writeAtomically(Files.read("/bin/busybox"), to: rootfs + "/bin/busybox", mode: 0o755)
     for name in ["sh", "true", "cat", "ls", "id", "sleep", "mkdir", "echo", "hostname", "env", "touch", "ip", "readlink", "stat"] {
       symlink("busybox", "\(rootfs)/bin/\(name)")

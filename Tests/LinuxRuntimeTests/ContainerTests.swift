@@ -221,11 +221,11 @@ struct RealContainers {
       let namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup", "user"].map { JSONValue.record([("type", .string($0))]) }
       let map = JSONValue.array([.record([("containerID", .integer(0)), ("hostID", .integer(100_000)), ("size", .integer(65_536))])])
       let spec = try bundle.spec(
-        "id -u; cat /proc/self/uid_map; echo x > /dev/null && touch /work/f && ls -ln /work/f",
+        "id -u; cat /proc/self/uid_map; echo x > /dev/null && touch /scratch/f && ls -ln /scratch/f",
         [("linux.namespaces", .array(namespaces)), ("linux.uidMappings", map), ("linux.gidMappings", map)])
       let result = try bundle.run(spec)
       #expect(result.status == 0 && result.output.hasPrefix("0\n") && result.output.contains("100000"), "\(result)")
-      #expect(try Files.status(bundle.rootfs + "/work/f").st_uid == 100_000)
+      #expect(try Files.status(bundle.rootfs + "/scratch/f").st_uid == 100_000)
     }
 
     @Test func masksAndProtectsPaths() throws {

@@ -31,7 +31,7 @@ extension RealContainers {
         ("syscalls", .array([.record([("names", .strings(["mkdir", "mkdirat"])), ("action", .string("SCMP_ACT_ERRNO"))])])),
       ])
       for privileges in [true, false] {
-        let spec = try bundle.spec("mkdir /work/d; echo $?", [("linux.seccomp", filter), ("process.noNewPrivileges", .bool(privileges))])
+        let spec = try bundle.spec("mkdir /scratch/d; echo $?", [("linux.seccomp", filter), ("process.noNewPrivileges", .bool(privileges))])
         let result = try bundle.run(spec)
         #expect(result.output.contains("Operation not permitted") && result.output.hasSuffix("1\n"), "\(result.output)")
       }
@@ -139,17 +139,17 @@ extension RealContainers {
       var changes = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"].map { ("hooks.\($0)", hook(bundle, $0)) }
       // This one sees the container's files.
       changes.append(
-        ("hooks.startContainer", .array([.record([("path", .string("/bin/sh")), ("args", .strings(["sh", "-c", "cat > /work/state"]))])])))
-      let container = try bundle.create(bundle.spec("cat /work/state > /work/seen; sleep 100", changes))
+        ("hooks.startContainer", .array([.record([("path", .string("/bin/sh")), ("args", .strings(["sh", "-c", "cat > /scratch/state"]))])])))
+      let container = try bundle.create(bundle.spec("cat /scratch/state > /scratch/seen; sleep 100", changes))
       func ran() throws -> [String] {
         String(decoding: try Files.read(bundle.scratch.path + "/hooks"), as: UTF8.self).split(separator: "\n").map(String.init)
       }
       let created = ["prestart", "createRuntime", "createContainer"].map { "\($0) \"status\":\"created\"" }
       #expect(try ran() == created)
-      #expect(!Files.exists(bundle.rootfs + "/work/state"))
+      #expect(!Files.exists(bundle.rootfs + "/scratch/state"))
       try container.start()
       #expect(try ran() == created + ["poststart \"status\":\"running\""])
-      #expect(String(decoding: try Files.read(bundle.rootfs + "/work/state"), as: UTF8.self).contains("\"id\":\"c\""))
+      #expect(String(decoding: try Files.read(bundle.rootfs + "/scratch/state"), as: UTF8.self).contains("\"id\":\"c\""))
       try container.delete(force: true)
       _ = Bundle.wait(container.initPID)
       #expect(try ran().last == "poststop \"status\":\"stopped\"")

@@ -68,7 +68,7 @@ enum TaskSequenceMutants {
   }
 
   static func mutant(
-    _ id: String, _ sentence: String, kills: [String], symptom: String, _ change: @escaping @Sendable (inout SequenceTask) -> Void
+    _ id: String, _ sentence: String, kills: [String], symptom: String, _ change: @escaping @Sendable (inout TaskWrapper) -> Void
   ) -> Mutant {
     Mutant(id, sentence, in: .lifecycle, kills: kills, symptom: symptom, scope: ["runtime.model"]) {
       $0.wrap(RuntimeSubject.self) { $0.runtime = SequenceRuntime(base: $0.runtime, change: change) }
@@ -79,17 +79,16 @@ enum TaskSequenceMutants {
 /// A runtime whose tasks are wrapped; a task is the same one each time it is looked for.
 private final class SequenceRuntime: Runtime {
   let base: any Runtime
-  let change: @Sendable (inout SequenceTask) -> Void
-  let made = Memory<[String: SequenceTask]>([:])
-  init(base: any Runtime, change: @escaping @Sendable (inout SequenceTask) -> Void) {
+  let change: @Sendable (inout TaskWrapper) -> Void
+  let made = Memory<[String: TaskWrapper]>([:])
+  init(base: any Runtime, change: @escaping @Sendable (inout TaskWrapper) -> Void) {
     self.base = base
     self.change = change
   }
   var name: String { base.name }
   func create(_ request: TaskCreation) async throws -> any ContainerTask {
-    var task = SequenceTask(base: try await base.create(request))
-    change(&task)
-    made.with { [task] in $0[request.id] = task }
+    let task = TaskWrapper(try await base.create(request), change)
+    made.with { $0[request.id] = task }
     return task
   }
   func task(_ id: String, namespace: String) async throws -> any ContainerTask {
@@ -97,52 +96,4 @@ private final class SequenceRuntime: Runtime {
     return made.value[id] ?? found
   }
   func tasks(in namespace: String) async throws -> [any ContainerTask] { try await base.tasks(in: namespace) }
-}
-
-/// A task around another. Every call is handed on, but those that are given here.
-struct SequenceTask: ContainerTask {
-  typealias Base = any ContainerTask
-  let base: Base
-  var onStart: (@Sendable (Base, String?) async throws -> UInt32)?
-  var onKill: (@Sendable (Base, String?, UInt32, Bool) async throws -> Void)?
-  var onDelete: (@Sendable (Base, String?) async throws -> ExitStatus)?
-  var onExec: (@Sendable (Base, ExecCreation) async throws -> Void)?
-  var onPause: (@Sendable (Base) async throws -> Void)?
-  var onResume: (@Sendable (Base) async throws -> Void)?
-  init(base: Base) { self.base = base }
-
-  var id: String { base.id }
-  var namespace: String { base.namespace }
-  func state(exec: String?) async throws -> ProcessState { try await base.state(exec: exec) }
-  func start(exec: String?) async throws -> UInt32 {
-    if let onStart { return try await onStart(base, exec) }
-    return try await base.start(exec: exec)
-  }
-  func exec(_ request: ExecCreation) async throws {
-    if let onExec { return try await onExec(base, request) }
-    try await base.exec(request)
-  }
-  func kill(exec: String?, signal: UInt32, all: Bool) async throws {
-    if let onKill { return try await onKill(base, exec, signal, all) }
-    try await base.kill(exec: exec, signal: signal, all: all)
-  }
-  func wait(exec: String?) async throws -> ExitStatus { try await base.wait(exec: exec) }
-  func delete(exec: String?) async throws -> ExitStatus {
-    if let onDelete { return try await onDelete(base, exec) }
-    return try await base.delete(exec: exec)
-  }
-  func pids() async throws -> [UInt32] { try await base.pids() }
-  func pause() async throws {
-    if let onPause { return try await onPause(base) }
-    try await base.pause()
-  }
-  func resume() async throws {
-    if let onResume { return try await onResume(base) }
-    try await base.resume()
-  }
-  func resize(exec: String?, width: UInt32, height: UInt32) async throws { try await base.resize(exec: exec, width: width, height: height) }
-  func closeStdin(exec: String?) async throws { try await base.closeStdin(exec: exec) }
-  func update(_ resources: TypedValue, annotations: Labels) async throws { try await base.update(resources, annotations: annotations) }
-  func stats() async throws -> TypedValue { try await base.stats() }
-  func checkpoint(path: String, options: TypedValue?) async throws { try await base.checkpoint(path: path, options: options) }
 }

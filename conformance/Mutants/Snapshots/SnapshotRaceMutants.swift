@@ -126,8 +126,7 @@ extension SnapshotMutants {
         wrapper.onMaking { key, parent, labels, call in
           try await wait()
           let mounts = try await call(key, parent, labels)
-          // What is made is made, whether or not the caller is still there.
-          try? await wait()
+          try? await wait()  // what is made is made, whether or not the caller is still there
           return mounts
         }
         wrapper.onCommit = { base, name, key, labels in

@@ -68,6 +68,8 @@ final class RegistryConnection: ChannelInboundHandler {
     write(Array(piece), context)
     if chunked { write([13, 10], context) }
     let rest = body.dropFirst(piece.count)
+    // The last piece leaves with `done`: what is counted there has ended before the client can know and ask for more.
+    if rest.isEmpty { return done(context) }
     guard let pace = reply.pace else { return deal(rest, reply, chunked: chunked, context, done: done) }
     context.flush()
     let bound = NIOLoopBound((self, context, done), eventLoop: context.eventLoop)
