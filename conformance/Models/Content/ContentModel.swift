@@ -110,7 +110,8 @@ package struct ContentModel: SequentialModel {
   }
 
   private func refused(_ number: Int) -> Expectation<ContentAnswer> {
-    .failure(writers[number]?.phase == .aborted ? [.notFound] : [.failedPrecondition])
+    // A writer that is of no use any more says so; whether as gone or as closed depends on which call it noticed first.
+    .failure([.notFound, .failedPrecondition])
   }
 
   private mutating func using(_ number: Int, _ body: (inout Ingest) -> Expectation<ContentAnswer>) -> Expectation<ContentAnswer> {
