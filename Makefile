@@ -7,8 +7,8 @@ BUILD_PACKAGES := pkg-config libarchive-dev libseccomp-dev libfuse3-dev zlib1g-d
 # What the demo needs beyond building, and what the tests need beyond the demo.
 DEMO_PACKAGES := busybox-static umoci skopeo
 # The peers that the conformance suite judges, and what looks at its page.
-PEER_PACKAGES := crun fuse-overlayfs chromium python3-grpcio python3-protobuf libxml2-utils
-TEST_PACKAGES := debootstrap libcap2-bin $(DEMO_PACKAGES) zstd attr containerd runc containernetworking-plugins docker-registry bats curl jq iproute2 procps python3 tmux
+PEER_PACKAGES := crun fuse-overlayfs chromium libxml2-utils
+TEST_PACKAGES := debootstrap libcap2-bin $(DEMO_PACKAGES) zstd attr containerd runc containernetworking-plugins docker-registry bats curl jq iproute2 procps python3 python3-grpcio python3-protobuf tmux
 IMPORTS := --explicit-target-dependency-import-check error
 
 help: ## list the targets

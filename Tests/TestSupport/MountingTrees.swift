@@ -63,6 +63,9 @@ public struct PlainTree: Tree {
   public func rename(_ old: String, _ new: String) throws { try check("rename", new) { CLinux.rename(path(old), path(new)) } }
 
   public func setMode(_ relative: String, _ mode: UInt32, owner: UInt32, group: UInt32) throws {
+    guard try UserNamespace.maps(owner, in: "/proc/self/uid_map"), try UserNamespace.maps(group, in: "/proc/self/gid_map") else {
+      throw CaseSkipped(.environment, "files cannot be given to user \(owner) and group \(group): this user namespace does not map them")
+    }
     try check("chown", relative) { chown(path(relative), owner, group) }
     try check("chmod", relative) { chmod(path(relative), mode) }
   }

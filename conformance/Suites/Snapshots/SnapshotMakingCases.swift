@@ -255,16 +255,21 @@ extension SnapshotterSuite {
   static func checkMounts(_ mounts: [Mount], writable: Bool) throws {
     try expect(!mounts.isEmpty, "no mounts")
     for mount in mounts {
-      try expect(!mount.type.isEmpty && !mount.source.isEmpty, "a mount without type or source: \(mount)")
-      try expect(!mount.options.contains(""), "an empty option: \(mount)")
-      try expectEqual(mount.options.count, Set(mount.options).count, "options, each once, of \(mount)")
+      try expect(!mount.type.isEmpty && !mount.source.isEmpty, "a mount without type or source: \(words(mount))")
+      try expect(!mount.options.contains(""), "an empty option: \(words(mount))")
+      try expectEqual(mount.options.count, Set(mount.options).count, "options, each once, of \(words(mount))")
     }
     guard let root = mounts.last else { return }
-    if writable {
-      try expect(!root.isReadOnly, "mounts of an active snapshot are read-only: \(mounts)")
-    } else {
-      try expect(
-        root.isReadOnly || (root.type == "overlay" && !root.options.contains { $0.hasPrefix("upperdir=") }), "mounts of a view can be written: \(mounts)")
+    let isReadOnly = root.isReadOnly || (root.type == "overlay" && !root.options.contains { $0.hasPrefix("upperdir=") })
+    if isReadOnly == writable {
+      throw Mismatch(
+        description: writable ? "mounts of an active snapshot are read-only: \(words(root))" : "mounts of a view can be written: \(words(root))",
+        expected: writable ? "mounts that can be written" : "read-only mounts: the option ro, or an overlay without upperdir", actual: words(root))
     }
+  }
+
+  /// As mount(8) is asked for it.
+  private static func words(_ mount: Mount) -> String {
+    "mount -t \(mount.type) \(mount.source) -o \(mount.options.joined(separator: ","))\(mount.target.isEmpty ? "" : " at \(mount.target)")"
   }
 }

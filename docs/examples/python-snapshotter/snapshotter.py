@@ -29,11 +29,21 @@ class Refused(Exception):
         self.code = code
 
 
+def in_user_namespace():
+    """Whether this process is root of a user namespace only: the machine's own maps every id to itself."""
+    with open("/proc/self/uid_map") as ids:
+        return ids.read().split() != ["0", "0", "4294967295"]
+
+
 class Store:
     """What snapshots there are, and where their files lie: ROOT/ID/fs, and for overlay's own use ROOT/ID/work."""
 
     def __init__(self, root):
         self.root = root
+        self.overlay_options = ["index=off"]
+        if in_user_namespace():
+            # The trusted.* attributes by which overlay marks directories are root's of the machine: here it must use user.* instead.
+            self.overlay_options.append("userxattr")
         self.lock = threading.Lock()
         os.makedirs(root, mode=0o700, exist_ok=True)
         # Answers promise that what they say will be there after a crash: SQLite waits for the disk at the end of a transaction.
@@ -144,7 +154,7 @@ class Store:
         options = ["lowerdir=" + ":".join(below)]
         if writable:
             options = ["workdir=" + os.path.join(self.root, str(row["id"]), "work"), "upperdir=" + self.files(row)] + options
-        return [api.Mount(type="overlay", source="overlay", options=["index=off"] + options)]
+        return [api.Mount(type="overlay", source="overlay", options=self.overlay_options + options)]
 
     def usage(self, row):
         """Of the snapshot's own files, without its parents'. A file with several names counts once."""
