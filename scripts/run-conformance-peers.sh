@@ -55,6 +55,8 @@ judge containerd-daemon "daemon://$sock" containerd-1.6.20-content content.model
 judge runc oci-runtime:/usr/sbin/runc runc-1.1.5
 judge crun oci-runtime:/usr/bin/crun crun-1.8.1
 judge containerd-shim-runc-v2 shim:/usr/bin/containerd-shim-runc-v2 containerd-shim-runc-v2-1.6.20
+judge ctr-content-fetch "registry-client:ctr -a $sock -n {id} content fetch --plain-http {ref}&verify=ctr -a $sock -n {id} content get {digest}" containerd-1.6.20-pull
+judge skopeo "registry-client:skopeo copy --src-tls-verify=false docker://{ref} oci:{dir}/layout:x&verify=cat {dir}/layout/blobs/sha256/{hex}" skopeo-1.9.3
 echo
 "$program" matrix "$out"/*.json -o "$out/matrix.html" || red=1
 echo
