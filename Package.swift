@@ -150,9 +150,15 @@ let network: [Target] = [
       grpcCore, grpcPosix, swiftProtobuf, nioCore, nioPosix, nioHTTP1,
     ], path: "conformance/Wire"),
   module(
+    "ConformanceBoundarySuites",
+    [
+      "ConformanceSuites", "ConformanceWireSuites", "InMemoryFakes", "Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI",
+    ], path: "conformance/Boundaries"),
+  module(
     "ConformanceTargets",
     [
-      "ConformanceKit", "ConformanceSuites", "ConformanceModels", "ConformanceSystemSuites", "ConformanceWireSuites", "TestSupport", "InMemoryFakes",
+      "ConformanceKit", "ConformanceSuites", "ConformanceModels", "ConformanceSystemSuites", "ConformanceWireSuites", "ConformanceBoundarySuites",
+      "TestSupport", "InMemoryFakes",
       "Protocols",
       "Hashing", "OCI", "SystemKit", "CLinux", "BlockingIO", "LocalContentStore", "LayerArchive", "OverlaySnapshotter", "Metadata", "ShimRuntime",
       "ContainerSpec",
@@ -162,8 +168,8 @@ let network: [Target] = [
   module(
     "ConformanceMutants",
     [
-      "ConformanceKit", "ConformanceSuites", "ConformanceModels", "ConformanceSystemSuites", "ConformanceWireSuites", "InMemoryFakes", "Protocols", "Hashing",
-      "OCI",
+      "ConformanceKit", "ConformanceSuites", "ConformanceModels", "ConformanceSystemSuites", "ConformanceWireSuites", "ConformanceBoundarySuites",
+      "InMemoryFakes", "Protocols", "Hashing", "OCI",
       "SystemKit", "CLinux", "BlockingIO", "ContainerdAPI", "WireMapping", "ContainerdClient", grpcCore, grpcPosix, swiftProtobuf, nioCore, nioPosix, nioHTTP1,
     ], path: "conformance/Mutants"),
   .executableTarget(

@@ -58,6 +58,9 @@ public struct ImageUnpacker: Sendable {
       guard applied.digest == diffID else {
         throw ContainerdError.failedPrecondition("layer \(layer.digest): uncompressed it is \(applied.digest), the image config says \(diffID)")
       }
+      // Before the commit: a layer that is committed is not looked at again, and would never get its label.
+      let uncompressed = "containerd.io/uncompressed"
+      _ = try await content.update(ContentInfo(digest: layer.digest, labels: [uncompressed: diffID.description]), fields: ["labels.\(uncompressed)"])
       try await snapshotter.commit(chain, key: key, labels: [:])
     } catch {
       // Also when we have been cancelled: what is half unpacked must not stay.
@@ -69,8 +72,6 @@ public struct ImageUnpacker: Sendable {
       }
       throw error
     }
-    let uncompressed = "containerd.io/uncompressed"
-    _ = try await content.update(ContentInfo(digest: layer.digest, labels: [uncompressed: diffID.description]), fields: ["labels.\(uncompressed)"])
   }
 
   private func exists(_ name: String) async throws -> Bool {

@@ -59,7 +59,8 @@ public final class FaultPlan: Sendable {
   /// How often an operation has been called.
   public func count(_ operation: String) -> Int { state.withLock { $0.counts[operation, default: 0] } }
 
-  func next(_ operation: String) -> [Fault] {
+  /// Counts a call, and says what becomes of it: for whoever puts faults before a part of its own.
+  public func next(_ operation: String) -> [Fault] {
     state.withLock { state in
       state.counts[operation, default: 0] += 1
       let call = state.counts[operation]

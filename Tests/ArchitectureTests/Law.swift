@@ -35,8 +35,8 @@ enum Layers {
   static let testing: Set = ["InMemoryFakes", "ConformanceSuites", "TestSupport"]
   /// The conformance program: judges everything, so it may see everything but the composition root.
   static let conformance: Set = [
-    "ConformanceKit", "ConformanceModels", "ConformanceSystemSuites", "ConformanceWireSuites", "ConformanceTargets", "ConformanceMutants",
-    "ConformanceReports", "containerd-conformance",
+    "ConformanceKit", "ConformanceModels", "ConformanceSystemSuites", "ConformanceWireSuites", "ConformanceBoundarySuites", "ConformanceTargets",
+    "ConformanceMutants", "ConformanceReports", "containerd-conformance",
   ]
   /// Of these, what makes a target of a backend; all others judge what they cannot name.
   static let attaching: Set = ["ConformanceTargets", "containerd-conformance"]

@@ -16,6 +16,8 @@ public enum MutantCatalogue {
     EventMutants.all,
     RegistryMutants.all,
     PullMutants.all,
+    BoundaryMutants.all,
+    RuntimeBoundaryMutants.all,
     RuntimeMutants.all,
     HookMutants.all,
     TaskMutants.all,

@@ -1,3 +1,4 @@
+import ConformanceBoundarySuites
 import ConformanceKit
 import ConformanceModels
 import ConformanceSuites
@@ -29,6 +30,8 @@ public enum Catalogue {
     + [AnyCase](LayerSuite.cases, in: .tarApply, ["layers.diff": .whiteouts])
     + [AnyCase](RegistrySuite.cases, in: .fetch)
     + [AnyCase](PullSuite.cases, in: .fetch)
+    + [AnyCase](BoundarySuite.cases, in: .boundaries)
+    + [AnyCase](OCIRuntimeSuite.boundaries, in: .boundaries)
     + [AnyCase](DaemonSuite.cases, in: .leases, ["daemon.namespace": .metadata, "daemon.image": .metadata, "daemon.events": .events])
     + [AnyCase](RuntimeSuite.cases, in: .shim)
     + [AnyCase](ShimSuite.cases, in: .shim)

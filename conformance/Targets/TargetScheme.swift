@@ -46,6 +46,13 @@ public struct TargetScheme: Sendable {
     TargetScheme(form: "inproc:pull", summary: "the registry client and the puller of this package, on the local content store") {
       $0 == "inproc:pull" ? .pull($0) : nil
     },
+    TargetScheme(form: "inproc:pipeline", summary: "the puller and the unpacker of this package, between parts that the suite gives them") {
+      $0 == "inproc:pipeline" ? .pipeline($0) : nil
+    },
+    TargetScheme(
+      form: "pipeline-client:COMMAND[&fetch=COMMAND]",
+      summary: "a program that pulls {ref} through the containerd at {socket}, which the suite plays; the second command only fetches"
+    ) { try .pipelineClient($0) },
     TargetScheme(
       form: "registry-client:COMMAND[&verify=COMMAND]",
       summary: "a program that pulls {ref} from a plain HTTP registry, into {dir} if it likes; the second command writes the blob {digest} or fails"

@@ -61,8 +61,8 @@ public struct TestImage: Sendable {
 }
 
 /// gzip without compression: what a case needs is its form.
-enum Gzip {
-  static func stored(_ bytes: [UInt8]) -> [UInt8] {
+package enum Gzip {
+  package static func stored(_ bytes: [UInt8]) -> [UInt8] {
     var out: [UInt8] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]
     var rest = bytes[...]
     repeat {
@@ -72,6 +72,18 @@ enum Gzip {
       out += little(UInt32(block.count), 2) + little(~UInt32(block.count), 2) + block
     } while !rest.isEmpty
     return out + little(checksum(bytes), 4) + little(UInt32(truncatingIfNeeded: bytes.count), 4)
+  }
+
+  /// What `stored` was made of.
+  package static func unstored(_ bytes: [UInt8]) -> [UInt8] {
+    var (out, offset, last): ([UInt8], Int, Bool) = ([], 10, false)
+    while !last, offset + 5 <= bytes.count {
+      last = bytes[offset] & 1 == 1
+      let count = Int(bytes[offset + 1]) | Int(bytes[offset + 2]) << 8
+      out += bytes[min(offset + 5, bytes.count)..<min(offset + 5 + count, bytes.count)]
+      offset += 5 + count
+    }
+    return out
   }
 
   private static func little(_ value: UInt32, _ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * UInt32($0))) } }
