@@ -1,12 +1,13 @@
 import ArgumentParser
 import ConformanceKit
+import ConformanceReports
 import ConformanceSuites
 import ConformanceTargets
 
 struct ReproCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "repro", abstract: "Runs one case and prints a script that does the same with public tools.",
-    discussion: "Steps that no public tool can take stand in the script as comments; the last lines say what to look for.")
+    commandName: "repro", abstract: "Runs one case and prints a script that decides it with public tools.",
+    discussion: "Where no such script is possible, prints what was done and why, and ends with 3.")
 
   @Argument(help: "The id of the case.") var id: String
   @Argument(help: "The address.") var target: String
@@ -21,33 +22,44 @@ struct ReproCommand: AsyncParsableCommand {
     options.jobs = 1
     let (results, _) = try await Runner(options).run([contract], on: opened) { _ in }
     guard let result = results.first else { throw SuiteError("\(id) gave no result") }
-    print(Reproduction.script(of: result, target: profile.target), terminator: "")
+    print(Reproduction.list(of: result, target: profile.target, reason: "its steps are not made into a script yet"), terminator: "")
+    throw ExitCode(3)
   }
 }
 
-/// A result as a script of its own.
+/// A result as a text of its own.
 enum Reproduction {
-  static func script(of result: CaseResult, target: String) -> String {
-    let info = result.info
-    var lines = [
-      "#!/bin/sh", "# \(info.id) (\(info.level.rawValue)) on \(target)", "# must hold: \(info.sentence)", "# written in: \(info.source)",
-      "# outcome: \(result.outcome.rawValue); seed \(result.seed)", "#",
-      "# The case itself, again:", "#   containerd-conformance run '\(target)' --select \(info.id) --seed \(result.seed)", "set -x",
-    ]
-    for (number, step) in result.steps.enumerated() {
-      lines.append(
-        "# \(number + 1). \(step.text.replacingOccurrences("\n", "\n#    "))"
-          + (step.outcome.isEmpty ? "" : "  → \(step.outcome.replacingOccurrences("\n", "\n#    "))"))
-      if !step.command.isEmpty { lines.append(step.command) }
-    }
-    if result.steps.isEmpty { lines.append("# The case records no steps: it works on values inside its process.") }
-    for (word, text) in [("expected", result.expected), ("actual", result.actual), ("detail", Optional(result.detail))] {
-      if let text, !text.isEmpty { lines.append("# \(word): \(text.replacingOccurrences("\n", "\n#    "))") }
-    }
+  /// What was done, as comments: nothing in it acts. Whoever runs it is told why, and gets 3.
+  static func list(of result: CaseResult, target: String, reason: String) -> String {
+    let again = "containerd-conformance run \(shellQuoted(target)) --select \(result.id) --seed \(result.seed)"
+    var lines = ["#!/usr/bin/env bash"] + head(of: result, target: target)
+    lines += ["#", "# No script with public tools decides this case: \(reason).", "# This runs the one case again:", "#   \(again)", "#"]
+    lines += story(of: result)
+    lines += ["echo \(shellQuoted("\(result.id): no script with public tools decides it: \(reason). Run instead: \(again)")) >&2", "exit 3"]
     return lines.joined(separator: "\n") + "\n"
   }
-}
 
-extension String {
-  func replacingOccurrences(_ text: String, _ other: String) -> String { split(separator: text, omittingEmptySubsequences: false).joined(separator: other) }
+  /// What the script is about.
+  static func head(of result: CaseResult, target: String) -> [String] {
+    comment("\(result.id) (\(result.info.level.rawValue)) on \(target)") + comment("must hold: \(result.info.sentence)")
+      + comment("written in: \(result.info.source)") + comment("outcome when this was written: \(result.outcome.rawValue); seed \(result.seed)")
+  }
+
+  /// What was done and what came of it.
+  static func story(of result: CaseResult) -> [String] {
+    var lines = result.steps.isEmpty ? ["# The case records no steps."] : ["# What was done, and what came of it:"]
+    for (number, step) in result.steps.enumerated() {
+      lines += comment("\(number + 1). \(step.text)\(step.outcome.isEmpty ? "" : " → \(step.outcome)")", deeper: "   ")
+      if !step.command.isEmpty { lines += comment("   \(step.command)", deeper: "   ") }
+    }
+    for (word, text) in [("expected", result.expected), ("actual", result.actual), ("detail", Optional(result.detail))] {
+      if let text, !text.isEmpty { lines += comment("\(word): \(text)", deeper: "  ") }
+    }
+    return lines
+  }
+
+  /// Every line of the text as a comment: none of what a backend said may act.
+  static func comment(_ text: String, deeper: String = "") -> [String] {
+    text.split(omittingEmptySubsequences: false) { $0.isNewline }.enumerated().map { "# " + ($0 == 0 ? "" : deeper) + $1 }
+  }
 }

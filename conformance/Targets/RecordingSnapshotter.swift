@@ -42,7 +42,7 @@ struct RecordingSnapshotter: Snapshotter {
   }
 
   func mounts(_ key: String) async throws -> [Mount] {
-    try await recorded("mounts of \"\(key)\"", ["mounts", "/mnt", key], told: { "\($0)" }) { try await base.mounts(key) }
+    try await recorded("mounts of \"\(key)\"", ["mounts", "$MNT", key], told: { "\($0)" }) { try await base.mounts(key) }
   }
 
   func prepare(_ key: String, parent: String?, labels: Labels) async throws -> [Mount] {
@@ -80,9 +80,9 @@ struct RecordingTrees: TreeAccess {
     for mount in mounts {
       let options = mount.options.isEmpty ? [] : ["-o", mount.options.joined(separator: ",")]
       let kind = mount.type == "bind" ? [] : ["-t", mount.type]
-      record.add("mount \(mount.type) \(mount.source)", command: Shell.line(["mount"] + kind + options + [mount.source, "/mnt/" + mount.target]))
+      record.add("mount \(mount.type) \(mount.source)", command: Shell.line(["mount"] + kind + options + [mount.source, "$MNT/" + mount.target]))
     }
-    defer { record.add("unmount", command: "umount /mnt") }
+    defer { record.add("unmount", command: "umount \"$MNT\"") }
     let record = record
     try await base.enter(mounts) { try body(RecordingTree(base: $0, record: record)) }
   }
@@ -102,7 +102,7 @@ private struct RecordingTree: Tree {
       throw error
     }
   }
-  private func at(_ path: String) -> String { "/mnt/" + path }
+  private func at(_ path: String) -> String { "$MNT/" + path }
 
   func write(_ path: String, _ bytes: [UInt8]) throws {
     try recorded("write \(bytes.count) bytes to \(path)", ["dd", "if=/dev/urandom", "of=" + at(path), "bs=\(bytes.count)", "count=1", "conv=fsync"]) {

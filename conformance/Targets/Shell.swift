@@ -5,5 +5,8 @@ enum Shell {
     let plain = text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_./:=,@%+".contains($0)) }
     return plain && !text.isEmpty ? text : "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
   }
-  static func line(_ words: [String]) -> String { words.map(word).joined(separator: " ") }
+  /// Words that begin with `$MNT`, the place where a tree is mounted, keep it: a reader's shell says where that is.
+  static func line(_ words: [String]) -> String {
+    words.map { $0.hasPrefix("$MNT") ? "\"$MNT\"" + ($0.count > 4 ? word(String($0.dropFirst(4))) : "") : word($0) }.joined(separator: " ")
+  }
 }

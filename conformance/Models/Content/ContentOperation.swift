@@ -61,17 +61,18 @@ package enum ContentOperation: Hashable, Sendable, CustomStringConvertible {
 
   /// The same with containerd's command line, where it can.
   package var command: String {
+    let ctr = "ctr --address \"$SOCKET\" content"
     switch self {
     case .commit(_, _, let blob, _):
-      blob.map { "printf '\($0)' | ctr content ingest --expected-digest \(ContentModel.digest($0)) REF" } ?? "printf … | ctr content ingest REF"
-    case .statuses: "ctr content active"
-    case .info(let blob): "ctr content ls | grep \(ContentModel.digest(blob))"
-    case .read(let blob, _, _): "ctr content get \(ContentModel.digest(blob))"
+      return blob.map { "printf '\($0)' | \(ctr) ingest --expected-digest \(ContentModel.digest($0)) REF" } ?? "printf … | \(ctr) ingest REF"
+    case .statuses: return "\(ctr) active"
+    case .info(let blob): return "\(ctr) ls | grep \(ContentModel.digest(blob))"
+    case .read(let blob, _, _): return "\(ctr) get \(ContentModel.digest(blob))"
     case .update(let blob, let labels, _):
-      "ctr content label \(ContentModel.digest(blob)) \(labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " "))"
-    case .walk: "ctr content ls"
-    case .delete(let blob): "ctr content rm \(ContentModel.digest(blob))"
-    default: ""
+      return "\(ctr) label \(ContentModel.digest(blob)) \(labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " "))"
+    case .walk: return "\(ctr) ls"
+    case .delete(let blob): return "\(ctr) rm \(ContentModel.digest(blob))"
+    default: return ""
     }
   }
 }

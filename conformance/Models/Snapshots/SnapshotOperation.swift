@@ -57,7 +57,7 @@ package enum SnapshotOperation: Hashable, Sendable, CustomStringConvertible {
 
   /// The same with containerd's command line, for `$SNAPSHOTTER`; empty where it cannot.
   package var command: String {
-    let ctr = "ctr snapshots --snapshotter \"$SNAPSHOTTER\""
+    let ctr = "ctr --address \"$SOCKET\" snapshots --snapshotter \"$SNAPSHOTTER\""
     switch self {
     case .prepare(let key, let parent, let labels): return "\(ctr) prepare \(key)\(parent.map { " \($0)" } ?? "")\(Self.comment(labels))"
     case .view(let key, let parent, let labels): return "\(ctr) view \(key)\(parent.map { " \($0)" } ?? "")\(Self.comment(labels))"
@@ -67,12 +67,12 @@ package enum SnapshotOperation: Hashable, Sendable, CustomStringConvertible {
     case .update(let key, let labels, _):
       return "\(ctr) label \(key) \(labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " "))"
     case .walk: return "\(ctr) ls"
-    case .mounts(let key): return "\(ctr) mounts /mnt \(key)"
+    case .mounts(let key): return "\(ctr) mounts \"$MNT\" \(key)"
     case .usage(let key): return "\(ctr) usage \(key)"
     case .cleanup: return ""
     case .change(let key, let changes):
-      return "eval \"$(\(ctr) mounts /mnt \(key))\" && (cd /mnt && \(changes.map(\.command).joined(separator: " && "))); umount /mnt"
-    case .look(let key): return "eval \"$(\(ctr) mounts /mnt \(key))\" && find /mnt -ls; umount /mnt"
+      return "eval \"$(\(ctr) mounts \"$MNT\" \(key))\" && (cd \"$MNT\" && \(changes.map(\.command).joined(separator: " && "))); umount \"$MNT\""
+    case .look(let key): return "eval \"$(\(ctr) mounts \"$MNT\" \(key))\" && find \"$MNT\" -ls; umount \"$MNT\""
     }
   }
 
