@@ -104,7 +104,6 @@ leftovers() { # everything of this demo that is still there, one thing a line
     socket=/run/containerd-ref/s/$(printf '%s' "$CONTAINERD_ADDRESS/$CONTAINERD_NAMESPACE/$id" | sha256sum | cut -d' ' -f1)
     [ ! -e "$socket" ] || echo "shim socket: $socket"
   done
-  find "/run/containerd-ref/runtime/$CONTAINERD_NAMESPACE" -mindepth 1 2>/dev/null | sed 's/^/runtime state: /' || true
 }
 
 clean_up() {
@@ -118,7 +117,6 @@ clean_up() {
   end "$registry"
   # The daemon gives every namespace of its containers a cgroup of that name; the last one out removes it.
   find /sys/fs/cgroup -depth -type d -path "*/$CONTAINERD_NAMESPACE" -exec rmdir {} + 2>/dev/null || true
-  rmdir "/run/containerd-ref/runtime/$CONTAINERD_NAMESPACE" 2>/dev/null || true
 }
 
 finish() {

@@ -1,5 +1,6 @@
 // Waiting between create and start, and the execution of the program.
 #include "internal.h"
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -21,8 +22,15 @@ int cinit_do_ready(struct cinit_state *state, const struct cinit_op *op) {
   // Nothing of the caller's stays open in a process that may wait for days.
   close_except((unsigned)op->a, op->fd, state->report_fd);
   state->root_fd = state->null_fd = state->mask_fd = -1;
+  // Once the caller knows, it may end; before it does, its end is seen below.
+  prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
   int error = cinit_report(state->report_fd, CINIT_MESSAGE_READY, 0, 0, 0, NULL, -1);
   if (error) return error;
+  char kept;
+  ssize_t count;
+  while ((count = recv(state->report_fd, &kept, 1, 0)) < 0)
+    if (errno != EINTR) return -errno;
+  if (count == 0) return -ECONNABORTED;
   close(state->report_fd);
   state->report_fd = -1;
   return 0;

@@ -2,6 +2,7 @@
 #include "internal.h"
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -26,6 +27,8 @@ int cinit_run_hook(const char *path, char *const *argv, char *const *env, const 
   long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
   if (pid == 0) {
     cinit_reset_signals();
+    // A hook is of no use to a runtime that was killed, and nobody would end it.
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (dup2(ends[0], 0) < 0) _exit(127);
     syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
     execve(path, argv, env);

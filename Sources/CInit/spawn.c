@@ -54,7 +54,9 @@ int cinit_spawn(const struct cinit_plan *plan) {
   if (pid > 0) return (int)pid;
 
   cinit_reset_signals();
-  prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+  // Of a caller that is killed half-way nobody may find a process that still makes a container. The kernel forgets this when
+  // ids change; from then on the end of the sync socket says so.
+  if (plan->held) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   if (staged) {
     run(plan->joins, plan->join_count);
     // The child becomes a child of the caller, not of this process.
@@ -67,6 +69,7 @@ int cinit_spawn(const struct cinit_plan *plan) {
       cinit_report(plan->sync_fd, CINIT_MESSAGE_PID, 0, (int)child, 0, NULL, -1);
       _exit(0);
     }
+    if (plan->held) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   }
   // Nobody inside may look at this copy of the caller's memory before the program replaces it.
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

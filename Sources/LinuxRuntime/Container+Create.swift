@@ -20,19 +20,28 @@ extension Container {
     let cgroup = Cgroup(path: cgroupPath, hierarchies: hierarchies)
 
     try directory.make()
+    CrashPoint.pass("create.directory")
     let record = ContainerRecord(
-      id: options.id, bundle: bundle, rootfs: rootfs, process: ProcessIdentity(pid: 0, startTime: 0), created: timestamp(),
-      cgroup: cgroup, pivoted: spec.linux.makes(.mount) && !options.noPivot, noNewKeyring: options.noNewKeyring)
+      id: options.id, bundle: bundle, rootfs: rootfs, process: ProcessIdentity(pid: 0, startTime: 0), creator: ProcessIdentity(pid: getpid()),
+      ownsCgroup: false, created: timestamp(), cgroup: cgroup, pivoted: spec.linux.makes(.mount) && !options.noPivot,
+      noNewKeyring: options.noNewKeyring)
     let container = Container(directory: directory, record: record, spec: spec)
     do throws(RuntimeError) {
-      // Nobody may see the container without its configuration.
+      // Nobody may see the container without its configuration, and nothing is made of which the state does not tell: whoever
+      // deletes after this process was killed has nothing else to go by.
       try directory.write(spec.source, to: directory.configPath)
+      CrashPoint.pass("create.configured")
+      try container.save()
+      CrashPoint.pass("create.announced")
       try cgroup.make()
     } catch {
       try? directory.remove()
       throw error
     }
     do throws(RuntimeError) {
+      CrashPoint.pass("create.cgroup")
+      container.record.ownsCgroup = true
+      try container.save()
       if let resources = spec.linux.resources {
         try cgroup.apply(resources)
         try DeviceRules.apply(resources.devices, to: cgroup)
@@ -44,6 +53,8 @@ extension Container {
     }
     return container
   }
+
+  private func save() throws(RuntimeError) { try directory.write(record.json.serialized(), to: directory.statePath) }
 
   private static func realPath(_ path: String, _ what: String) throws(RuntimeError) -> String {
     guard let resolved = realpath(path, nil) else {
@@ -88,12 +99,14 @@ extension Container {
     guard paired == 0 else { throw RuntimeError(SystemError(errno: -paired, operation: "socketpair", object: "sync"), doing: "create") }
     var sync = SyncSocket(OwnedFD(adopting: ends[0]))
     let unified = try record.cgroup.openUnified()
-    let cloned = environment.plan.spawn(cloneFlags: environment.cloneFlags, cgroup: unified, sync: ends[1])
+    CrashPoint.pass("create.prepared")
+    let cloned = environment.plan.spawn(cloneFlags: environment.cloneFlags, cgroup: unified, sync: ends[1], held: true)
     close(ends[1])
     if unified >= 0 { close(unified) }
     guard cloned > 0 else {
       throw RuntimeError(SystemError(errno: -cloned, operation: "clone3", object: "container \(id)"), doing: "make the container's process")
     }
+    CrashPoint.pass("create.cloned")
     do throws(RuntimeError) {
       try converse(&sync, cloned: cloned, staged: !environment.plan.joins.isEmpty)
     } catch {
@@ -102,12 +115,17 @@ extension Container {
     }
     warnings += sync.warnings
     ttyMaster = sync.ttyMaster
-    try directory.write(record.json.serialized(), to: directory.statePath)
+    CrashPoint.pass("create.ready")
+    try save()
+    CrashPoint.pass("create.saved")
     if let path = options.pidFile {
       try during("write the pid file") { () throws(SystemError) in
         try Files.writeAtomically(Array(String(initPID).utf8), to: path, mode: 0o644)
       }
     }
+    // Until here the process ends with this one; from here on it waits for whoever starts it.
+    try sync.answer([UInt8(ascii: "1")])
+    CrashPoint.pass("create.released")
   }
 
   /// Answers the child until it is ready.
@@ -163,6 +181,7 @@ extension Container {
       }
       try sync.answer([UInt8(ascii: "1")])
     case .hooks:
+      CrashPoint.pass("create.hooks")
       let state = stateJSON(status: .created)
       try HookRunner.run(spec.hooks.prestart, kind: "prestart", state: state)
       try HookRunner.run(spec.hooks.createRuntime, kind: "createRuntime", state: state)

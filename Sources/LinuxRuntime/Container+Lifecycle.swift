@@ -23,6 +23,7 @@ extension Container {
     defer { withExtendedLifetime(lock.raw) {} }
     let now = state
     guard now == .created else {
+      if now == .creating { throw RuntimeError(.wrongState, "cannot start container \(id): it is still being created") }
       throw RuntimeError(.wrongState, now == .stopped ? "cannot start a container that has stopped: \(id)" : "cannot start an already running container: \(id)")
     }
     let path = try during("open the state directory") { () throws(SystemError) in try Files.open(directory.path, O_PATH | O_DIRECTORY) }
@@ -58,13 +59,13 @@ extension Container {
   }
 
   /// Removes cgroups and state and runs poststop. A created container is killed first; a running one only with `force`,
-  /// otherwise `.wrongState`.
+  /// otherwise `.wrongState`. What a creation has left that was killed, at whatever moment, goes as well.
   public func delete(force: Bool = false) throws(RuntimeError) {
     let lock = try directory.lock()
     defer { withExtendedLifetime(lock.raw) {} }
     let now = state
     if now != .stopped {
-      guard force || now == .created || now == .creating else {
+      guard force || now == .created else {
         throw RuntimeError(.wrongState, "cannot delete container \(id) that is not stopped: \(now.rawValue)")
       }
       if let process = record.process.open() { _ = clinux_pidfd_send_signal(process.raw, SIGKILL) }
@@ -73,9 +74,14 @@ extension Container {
         throw RuntimeError(.system, "container \(id) did not end within ten seconds of SIGKILL")
       }
     }
-    // The cgroup is the container's alone: what is left there was started by it.
-    try record.cgroup.signalAll(SIGKILL)
-    try record.cgroup.remove()
+    if record.ownsCgroup {
+      // The cgroup is the container's alone: what is left there was started by it.
+      if record.process.pid == 0, record.cgroup.isFrozen { try record.cgroup.setFrozen(false) }
+      try record.cgroup.signalAll(SIGKILL)
+      try record.cgroup.remove()
+    } else {
+      record.cgroup.removeEmpty()
+    }
     runPoststop()
     try directory.remove()
   }

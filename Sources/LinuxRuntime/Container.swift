@@ -53,7 +53,14 @@ public final class Container {
     let config = try during("read the configuration of container \(id)") { () throws(SystemError) in
       try Files.read(directory.configPath, limit: JSONParser.maximumSize)
     }
-    return Container(directory: directory, record: try ContainerRecord(state), spec: try RuntimeSpec(json: config))
+    return Container(directory: directory, record: try ContainerRecord(parsing: state), spec: try RuntimeSpec(json: config))
+  }
+
+  /// Removes what a creation that was killed at its very beginning has left: a directory that says nothing yet, and with which
+  /// nothing else was made. `load` does not find such a container.
+  public static func discardUnfinished(root: String, id: String) throws(RuntimeError) {
+    let directory = try StateDirectory(root: root, id: id)
+    if directory.exists, !Files.exists(directory.statePath) { try directory.remove() }
   }
 
   /// Every container below a state directory, sorted by id; damaged ones are left out.
@@ -65,7 +72,8 @@ public final class Container {
 
   /// What the container is doing now: from its pid, the start time of that pid, its start gate and its freezer.
   public var state: ContainerState {
-    guard record.process.pid > 0 else { return .creating }
+    // A creation whose creator was killed comes to nothing: there is no process, or it is ending.
+    guard record.process.pid > 0 else { return record.creator?.isAlive ?? false ? .creating : .stopped }
     guard record.process.isAlive else { return .stopped }
     if Files.exists(directory.gatePath) { return .created }
     return record.cgroup.isFrozen ? .paused : .running

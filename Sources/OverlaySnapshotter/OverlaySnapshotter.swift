@@ -116,14 +116,20 @@ public final class OverlaySnapshotter: Snapshotter {
     return mounts(of: entry)
   }
 
+  /// With just this mode, whatever the umask of the process: a container's root directory is one of these.
+  private func makeDirectory(_ path: String, mode: mode_t) throws(SystemError) {
+    try check("mkdir", path) { mkdir(path, mode) }
+    try check("chmod", path) { chmod(path, mode) }
+  }
+
   /// Builds `new-ID` whole, then renames it into place, all before the row commits.
   private func makeDirectory(of entry: SnapshotEntry) throws {
     let new = "\(root)/snapshots/new-\(entry.id)"
     try Files.removeTree(new)
-    try check("mkdir", new) { mkdir(new, 0o700) }
+    try makeDirectory(new, mode: 0o700)
     let fs = "\(new)/fs"
-    try check("mkdir", fs) { mkdir(fs, 0o755) }
-    if entry.info.kind == .active { try check("mkdir", new) { mkdir("\(new)/work", 0o711) } }
+    try makeDirectory(fs, mode: 0o755)
+    if entry.info.kind == .active { try makeDirectory("\(new)/work", mode: 0o711) }
     if let parent = entry.parents.first {
       // The root of the container is this directory: it looks like the parent's.
       let status = try Files.status(upper(parent))

@@ -45,7 +45,7 @@ final class TaskService {
     do throws(ServiceError) {
       let io = try ProcessIO(loop, paths, ProcessIO.Owner(id: request.id, namespace: namespace, uid: wanted.ioUID, gid: wanted.ioGID))
       first.io = io
-      let root = ShimPaths.state(namespace: namespace, root: wanted.root)
+      let root = ShimPaths.state(bundle: request.bundle, namespace: namespace, root: wanted.root)
       try StateRoot.write(root, bundle: request.bundle)
       var options = CreateOptions(id: request.id, bundle: request.bundle, root: root)
       options.stdio = io.stdio

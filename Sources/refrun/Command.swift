@@ -68,9 +68,9 @@ enum Command {
     force = try arguments.options(flags: flags, values: [:]).has("force") || force
     let container: Container
     do throws(RuntimeError) { container = try Container.load(root: global.root, id: id) } catch {
+      guard force, error.kind == .notFound else { throw error }
       // runc: what is not there need not be forced away.
-      if force, error.kind == .notFound { return }
-      throw error
+      return try Container.discardUnfinished(root: global.root, id: id)
     }
     try container.delete(force: force)
     container.warnings.forEach { log.warning($0) }

@@ -144,4 +144,14 @@ import Testing
   @Test func aRootThatOptionsCannotCarryIsRefused() {
     #expect(throws: ContainerdError.self) { try OverlaySnapshotter(root: scratch.path + "/with,comma") }
   }
+
+  @Test func modesDoNotDependOnTheUmask() async throws {
+    await #expect(processExitsWith: .success) { [root = scratch.path + "/s" as String] in
+      umask(0o077)
+      let s = try OverlaySnapshotter(root: root)
+      _ = try await s.prepare("a", parent: nil, labels: [:])
+    }
+    let modes = try ["", "/fs", "/work"].map { try Files.status("\(scratch.path)/s/snapshots/1\($0)").st_mode & 0o7777 }
+    #expect(modes == [0o700, 0o755, 0o711])
+  }
 }

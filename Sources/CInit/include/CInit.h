@@ -39,7 +39,8 @@ enum cinit_kind {
   CINIT_HOOK,           // path, list, env, a = timeout in seconds, 0 for none
   CINIT_STDIO,          // a, b, c = descriptors; d != 0: the terminal
   CINIT_STDIO_OWNER,    // a = uid
-  CINIT_READY,          // fd = listening gate, a = first descriptor that is not preserved: closes everything else
+  CINIT_READY,          // fd = listening gate, a = first descriptor that is not preserved: closes everything else, and
+                        // waits until the caller has kept what it must know of this process, or ends with the caller
   CINIT_GATE,           // fd = listening gate: waits for start; errors are reported there from now on
   CINIT_RLIMIT,         // a = resource, b = soft, c = hard
   CINIT_BOUNDING,       // a = set that stays
@@ -92,6 +93,7 @@ struct cinit_plan {
   int32_t cgroup_fd;    // unified cgroup to start in, or -1
   int32_t sync_fd;      // the child's end of the sync socket (SOCK_SEQPACKET)
   int32_t *slots;       // descriptors that operations hand to one another
+  uint32_t held;        // 1: the child ends with the caller until CINIT_READY
 };
 
 enum cinit_message_kind {

@@ -164,6 +164,11 @@ struct Cgroup {
     for directory in directories { try remove(directory.path) }
   }
 
+  /// Removes the directories that are there and hold nothing: of a creation that came no further there are only such.
+  func removeEmpty() {
+    for directory in directories { _ = rmdir(directory.path) }
+  }
+
   private func remove(_ path: String) throws(RuntimeError) {
     var delay: UInt32 = 50
     var waited: UInt32 = 0

@@ -60,14 +60,15 @@ final class Plan {
   }
 
   /// Clones and lets the child run. Gives the pid of the clone.
-  func spawn(cloneFlags: UInt64, cgroup: Int32, sync: Int32) -> Int32 {
+  /// - Parameter held: the child ends with this process until it has reported ready and was answered.
+  func spawn(cloneFlags: UInt64, cgroup: Int32, sync: Int32, held: Bool = false) -> Int32 {
     var slots = [Int32](repeating: -1, count: Int(slotCount) + 1)
     return joins.withUnsafeBufferPointer { joins in
       ops.withUnsafeBufferPointer { ops in
         slots.withUnsafeMutableBufferPointer { slots in
           var plan = cinit_plan(
             joins: joins.baseAddress, join_count: UInt32(joins.count), ops: ops.baseAddress, op_count: UInt32(ops.count),
-            clone_flags: cloneFlags, cgroup_fd: cgroup, sync_fd: sync, slots: slots.baseAddress)
+            clone_flags: cloneFlags, cgroup_fd: cgroup, sync_fd: sync, slots: slots.baseAddress, held: held ? 1 : 0)
           return cinit_spawn(&plan)
         }
       }

@@ -5,7 +5,12 @@ struct ContainerRecord {
   var id: String
   var bundle: String
   var rootfs: String
+  /// Pid 0 until the first process waits for `start`.
   var process: ProcessIdentity
+  /// Who makes the container: while it lives and there is no first process, the container is being made.
+  var creator: ProcessIdentity?
+  /// Whether the cgroups have been made: until then whoever lives in them is somebody else.
+  var ownsCgroup: Bool
   /// RFC 3339, UTC.
   var created: String
   var cgroup: Cgroup
@@ -17,6 +22,8 @@ struct ContainerRecord {
       ("id", .string(id)), ("bundle", .string(bundle)), ("rootfs", .string(rootfs)), ("pid", .integer(Int64(process.pid))),
       ("startTime", .number(process.startTime)), ("created", .string(created)), ("pivoted", .bool(pivoted)),
       ("noNewKeyring", .bool(noNewKeyring)),
+      ("creator", creator.map { .record([("pid", .integer(Int64($0.pid))), ("startTime", .number($0.startTime))]) }),
+      ("ownsCgroup", .bool(ownsCgroup)),
       (
         "cgroups",
         .array(
@@ -26,25 +33,21 @@ struct ContainerRecord {
       ),
     ])
   }
+}
 
-  init(id: String, bundle: String, rootfs: String, process: ProcessIdentity, created: String, cgroup: Cgroup, pivoted: Bool, noNewKeyring: Bool) {
-    self.id = id
-    self.bundle = bundle
-    self.rootfs = rootfs
-    self.process = process
-    self.created = created
-    self.cgroup = cgroup
-    self.pivoted = pivoted
-    self.noNewKeyring = noNewKeyring
-  }
-
-  init(_ bytes: [UInt8]) throws(RuntimeError) {
+extension ContainerRecord {
+  init(parsing bytes: [UInt8]) throws(RuntimeError) {
     let json = try JSONReader(JSONParser.parse(bytes), path: "state")
     id = try json.required("id", json.string("id"))
     bundle = try json.required("bundle", json.string("bundle"))
     rootfs = try json.required("rootfs", json.string("rootfs"))
     process = ProcessIdentity(
       pid: try json.required("pid", json.integer("pid")), startTime: try json.required("startTime", json.integer("startTime")))
+    if let maker = try json.object("creator") {
+      creator = ProcessIdentity(
+        pid: try maker.required("pid", maker.integer("pid")), startTime: try maker.required("startTime", maker.integer("startTime")))
+    }
+    ownsCgroup = try json.bool("ownsCgroup") ?? true
     created = try json.required("created", json.string("created"))
     pivoted = try json.bool("pivoted") ?? true
     noNewKeyring = try json.bool("noNewKeyring") ?? false
