@@ -19,7 +19,7 @@ extension Target {
         // What the last attempt's subject holds, a store behind a socket for one, must be let go of first.
         try await last.end()
         try await DedicatedThread.run { try Files.makeDirectories(place) }
-        let next = Workspace(directory: place, seed: workspace.seed, patience: workspace.patience, budget: workspace.budget)
+        let next = Workspace(directory: place, seed: workspace.seed, patience: workspace.patience, budget: workspace.budget, mark: workspace.mark)
         last.set(next)
         return try await offer(next)
       } catch let skipped as CaseSkipped {

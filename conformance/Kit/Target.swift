@@ -11,6 +11,8 @@ public struct Target: Sendable {
 
   public let address: String
   public var capabilities: Set<Capability>
+  /// Removes what workers have left in the backend that were killed: everything whose name begins with this mark.
+  public var sweep: (@Sendable (_ mark: String) async throws -> Void)?
   private var offers: [ObjectIdentifier: any Sendable] = [:]
 
   public init(address: String, capabilities: Set<Capability> = []) {

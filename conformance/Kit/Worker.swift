@@ -33,7 +33,10 @@ public enum Worker {
   /// How the error begins that says that the backend's process has ended, or does not listen any more.
   public static let backendIsGone = "backend is gone: "
 
-  public static func run(_ cases: [AnyCase], on target: Target, directory: String, seed: UInt64, patience: Double, budget: Double) async {
+  public static func run(
+    _ cases: [AnyCase], on target: Target, directory: String, seed: UInt64, patience: Double, budget: Double, runner: Int32
+  ) async {
+    let mark = Leftovers.mark(run: runner, worker: getpid())
     for contract in cases {
       send(.begins(contract.id))
       let place = "\(directory)/\(contract.id)"
@@ -41,7 +44,7 @@ public enum Worker {
         send(.ended(CaseResult(contract.info, .error, detail: "no workspace: \(error)", seed: seed)))
         continue
       }
-      let workspace = Workspace(directory: place, seed: seed, patience: patience, budget: budget)
+      let workspace = Workspace(directory: place, seed: seed, patience: patience, budget: budget, mark: mark)
       send(.ended(await judge(contract, on: target, in: workspace)))
     }
   }

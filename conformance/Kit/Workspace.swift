@@ -11,17 +11,23 @@ public struct Workspace: Sendable {
   /// How long random runs may go on: 1 is the usual budget.
   public let budget: Double
   public let record: Record
+  /// What everything is named after that a case makes outside of its directory: cgroups, namespaces of a daemon, directories of sockets.
+  public let mark: String
   /// Choices of a random run to replay instead of making new ones; empty for none.
   public var choices: [UInt64] = []
   /// What is undone when the case is over, however it ended.
   public let endings = Endings()
 
-  public init(directory: String, seed: UInt64, patience: Double = 1, budget: Double = 1, record: Record = Record()) {
+  public init(
+    directory: String, seed: UInt64, patience: Double = 1, budget: Double = 1, record: Record = Record(),
+    mark: String = "conformance-\(UInt32.random(in: 0 ... .max))"
+  ) {
     self.directory = directory
     self.seed = seed
     self.patience = patience
     self.budget = budget
     self.record = record
+    self.mark = mark
   }
 }
 

@@ -10,6 +10,6 @@ struct ConformanceCommand: AsyncParsableCommand {
       + TargetScheme.all.map { "  \($0.form)\n      \($0.summary)" }.joined(separator: "\n"),
     subcommands: [
       RunCommand.self, ListCommand.self, ReproCommand.self, MutateCommand.self, SelfTestCommand.self, DoctorCommand.self, InitCommand.self, FiguresCommand.self,
-      DifferCommand.self, ReplayCommand.self, EngineCheckCommand.self, WorkerCommand.self,
+      DifferCommand.self, ReplayCommand.self, EngineCheckCommand.self, WorkerCommand.self, KeeperCommand.self,
     ] + ReadingCommands.all)
 }

@@ -11,6 +11,7 @@ struct RunCommand: AsyncParsableCommand {
     discussion: """
       Every case runs in a process and a mount namespace of its own; what it leaves behind is found and charged to it.
       Ends with 0 if nothing is red, 1 if something is, 2 if the command cannot be done. Zero executed cases are red.
+      Ctrl-C ends the cases that run, reports what has been judged, and ends with 130. Whatever ends the run: what it made is removed.
       """)
 
   @Argument(help: "The address: inproc:fake, snapshotter+grpc:///run/x.sock, oci-runtime:/usr/sbin/runc, …; or a profile's file.")
@@ -50,6 +51,7 @@ struct RunCommand: AsyncParsableCommand {
       let status = Shell.run(start)
       if status != 0 { throw SuiteError("the profile's start command `\(start)` ended with status \(status)") }
     }
+    Interrupts.end(options.interruption) { progress.note($0) }
     let began = ContinuousClock.now
     let started = String.now
     let (results, leaks) = try await Runner(options).run(chosen, on: target) { step in
@@ -67,6 +69,7 @@ struct RunCommand: AsyncParsableCommand {
       environment: Machine.fingerprint(scratch: options.scratch), results: results, selection: "\(try running.selection())")
     report.leaks = leaks
     try deliver(report, options, running)
+    if options.interruption.isSet { throw ExitCode(130) }
     if !report.isGreen || !options.knownFailures.problems(with: Catalogue.cases, today: options.today).isEmpty { throw ExitCode(1) }
   }
 

@@ -18,6 +18,7 @@ extension Target {
     guard let place = try SocketAddress(address, scheme: "daemon", parameters: ["snapshotter"]) else { return nil }
     var target = Target(address: address, capabilities: [.sha512])
     target.offerContent(socket: place.path)
+    target.sweep = { try await Namespaces.sweep($0, socket: place.path, snapshotter: place.parameters["snapshotter"] ?? "overlayfs") }
     target[DaemonSubject.self] = { workspace in
       try await daemonSubject(socket: place.path, snapshotter: place.parameters["snapshotter"] ?? "overlayfs", in: workspace)
     }
@@ -57,7 +58,7 @@ extension Target {
   }
 
   private static func daemonSubject(socket: String, snapshotter: String, in workspace: Workspace) async throws -> DaemonSubject {
-    let namespace = Namespaces.fresh()
+    let namespace = Namespaces.fresh(in: workspace)
     let client = try await Connection.open(socket: socket, namespace: namespace, in: workspace)
     let wire = try WireConnection(socket: socket)
     workspace.endings.add {

@@ -11,12 +11,13 @@ extension Target {
   static func content(_ address: String, socket: String) -> Target {
     var target = Target(address: address, capabilities: [.sha512])
     target.offerContent(socket: socket)
+    target.sweep = { try await Namespaces.sweep($0, socket: socket, snapshotter: "overlayfs") }
     return target
   }
 
   mutating func offerContent(socket: String) {
     self[ContentSubject.self] = { workspace in
-      let namespace = Namespaces.fresh()
+      let namespace = Namespaces.fresh(in: workspace)
       let plain = try await Connection.open(socket: socket, namespace: namespace, in: workspace)
       let client = try await Namespaces.lease(plain, namespace, socket: socket, in: workspace)
       workspace.endings.add { try await emptyContent(plain.content) }

@@ -18,7 +18,7 @@ extension Target {
   static func snapshotter(_ address: String, socket: String, name: String?, mayEmpty: Bool) -> Target {
     var target = Target(address: address, capabilities: geteuid() == 0 ? [.files] : [])
     target[SnapshotSubject.self] = { workspace in
-      let namespace = name == nil ? "conformance" : Namespaces.fresh()
+      let namespace = name == nil ? "conformance" : Namespaces.fresh(in: workspace)
       var client = try await Connection.open(socket: socket, namespace: namespace, in: workspace)
       if name != nil { client = try await Namespaces.lease(client, namespace, socket: socket, in: workspace) }
       let snapshotter = client.snapshotter(name ?? "conformance")
@@ -35,8 +35,9 @@ extension Target {
     }
     if let name {
       target.capabilities.insert(.namespaces)
+      target.sweep = { try await Namespaces.sweep($0, socket: socket, snapshotter: name) }
       target[WireSnapshotterSubject.self] = { workspace in
-        let namespace = Namespaces.fresh()
+        let namespace = Namespaces.fresh(in: workspace)
         let client = try await Connection.open(socket: socket, namespace: namespace, in: workspace)
         let held = try await Namespaces.lease(client, namespace, socket: socket, in: workspace)
         workspace.endings.add { try await empty(held.snapshotter(name)) }
@@ -138,7 +139,7 @@ private final class StoreLock: Sendable {
 
 /// Namespaces that only the suite uses.
 enum Namespaces {
-  static func fresh() -> String { "conformance-\(getpid())-\(UInt32.random(in: 0...UInt32.max))" }
+  static func fresh(in workspace: Workspace) -> String { "\(workspace.mark)-\(UInt32.random(in: 0...UInt32.max))" }
 
   /// A containerd collects whatever nobody refers to, so that a case's snapshots would vanish under it: everything is made under a lease.
   /// Lease and namespace are removed when the case is over.
@@ -159,6 +160,20 @@ enum Namespaces {
       try await remove(namespace, socket: socket)
     }
     return client.holding(lease: id)
+  }
+
+  /// Removes the namespaces of workers that were killed, with all that is in them.
+  static func sweep(_ mark: String, socket: String, snapshotter: String) async throws {
+    try await Connection.requireListener(socket)
+    let wire = try WireConnection(socket: socket)
+    defer { wire.close() }
+    let namespaces = Containerd_Services_Namespaces_V1_Namespaces.Client(wrapping: wire.client)
+    for name in try await namespaces.list(.init()).namespaces.map(\.name) where name.hasPrefix(mark + "-") {
+      try await ContainerdClient.with(socket: socket, namespace: name) { client in
+        try await DaemonLeftovers(client: client, wire: wire, namespace: name, snapshotter: snapshotter).remove()
+      }
+      try await remove(name, socket: socket)
+    }
   }
 
   /// Removes what is left of a namespace. One that no longer holds anything may be gone already.

@@ -32,7 +32,7 @@ extension Target {
   /// A daemon of its own for the case; gives its socket.
   private static func serve(in workspace: Workspace) async throws -> String {
     // A socket's path has room for some hundred bytes.
-    let place = workspace.directory.utf8.count < 90 ? workspace.directory : "/tmp/conformance-\(getpid())"
+    let place = workspace.directory.utf8.count < 90 ? workspace.directory : "/tmp/\(workspace.mark)-d"
     let socket = place + "/d.sock"
     try Files.makeDirectories(place)
     let events = InMemoryEventExchange()

@@ -13,7 +13,9 @@ extension Target {
     var target = Target(address: address, capabilities: command.cgroups ? [.programs, .cgroups] : [.programs])
     target[OCIRuntimeSubject.self] = { workspace in
       let record = workspace.record
-      return OCIRuntimeSubject(command: command.words, directory: workspace.directory, patience: workspace.patience) { text, command, outcome in
+      return OCIRuntimeSubject(
+        command: command.words, directory: workspace.directory, patience: workspace.patience, seed: workspace.seed, mark: workspace.mark
+      ) { text, command, outcome in
         record.add(text, command: command, outcome: outcome)
       }
     }

@@ -14,7 +14,7 @@ extension Target {
       if geteuid() != 0 { throw CaseSkipped(.privilege, "shims make namespaces and mounts: root is needed") }
       if access(ShimScene.busybox, X_OK) != 0 { throw CaseSkipped(.tool, "\(ShimScene.busybox) is not installed: package busybox-static") }
       let scene = try await DedicatedThread.run {
-        try ShimScene(binary: program, directory: workspace.directory) { workspace.record.add($0, command: $1) }
+        try ShimScene(binary: program, directory: workspace.directory, mark: workspace.mark) { workspace.record.add($0, command: $1) }
       }
       workspace.endings.add { try await scene.end() }
       return ShimSubject(scene: scene)

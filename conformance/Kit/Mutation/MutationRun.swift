@@ -78,6 +78,7 @@ public struct MutationRun: Sendable {
     _ = clinux_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     let place = "\(options.scratch)/mutation-\(getpid())"
     try Files.makeDirectories(place)
+    let keeper = try Keeper(program: options.program, target: "", directory: place)
     var scopes: [String: [AnyCase]] = [:]
     for mutant in mutants { scopes[mutant.id] = try scope(of: mutant) }
     // The good backends first: what is red there cannot tell a mutant.
@@ -103,6 +104,7 @@ public struct MutationRun: Sendable {
       return verdict
     }
     try await DedicatedThread.run { try Files.removeTree(place) }
+    keeper.dismiss()
     let killers = Set(verdicts.flatMap { $0.killers + ($0.state == .killed ? $0.others : []) })
     let must = Set(catalogue.filter { $0.info.level == .must }.map(\.id))
     return MutationReport(

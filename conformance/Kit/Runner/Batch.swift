@@ -12,6 +12,9 @@ struct Batch: Sendable {
   var budget: Double
   /// Seconds for one case.
   var limit: Double
+  var interruption: Interruption?
+  /// Told of each worker that did not end in order, by the mark of what it made, once what it left on this machine is gone.
+  var untidy: (@Sendable (_ mark: String) -> Void)?
 
   /// Blocking. Every case has a result afterwards.
   func run(_ cases: [AnyCase], in path: String) -> [CaseResult] {
@@ -34,12 +37,15 @@ struct Batch: Sendable {
     let directory: CaseDirectory
     do { directory = try CaseDirectory(path) } catch { return failAll(&rest, "no directory for the case: \(error)") }
     let began = ContinuousClock.now
+    var mark: String?
     do {
       var arguments = [
         "worker", "--target", target, "--directory", directory.work, "--seed", "\(seed)", "--patience", "\(patience)", "--budget", "\(budget)",
+        "--runner", "\(getpid())",
       ]
       if let mutant { arguments += ["--mutant", mutant] }
       var worker = try WorkerProcess(program: program, arguments: arguments + ["--"] + rest.map(\.id), directory: directory)
+      interruption?.began(worker.pid)
       reading: while true {
         switch try worker.next(within: limit * patience) {
         case .message(.begins): continue
@@ -59,20 +65,25 @@ struct Batch: Sendable {
         case .end: break reading
         }
       }
-      let end = worker.wait(atMost: rest.isEmpty ? 10 * patience : 60)
+      let orderly = rest.isEmpty
+      interruption?.ended(worker.pid)
+      let end = worker.wait(atMost: orderly ? 10 * patience : 60)
       if let signal = end.signal, signal != SIGKILL || results.last?.outcome != .timeout, !rest.isEmpty, let died = rest.popFirst() {
         results.append(CaseResult(died.info, .crash, detail: "the case's process was ended by signal \(signal)", seconds: seconds(since: began), seed: seed))
       } else if let code = end.code, code != 0, !rest.isEmpty, let died = rest.popFirst() {
         let died = CaseResult(died.info, .error, detail: "the worker ended with status \(code): \(directory.logTail(limit: 600))", seed: seed)
         results.append(died)
       }
+      if end.code != 0 { mark = Leftovers.mark(run: getpid(), worker: worker.pid) }
     } catch { results += failAll(&rest, "the worker could not be run: \(error)") }
-    audit(directory, &results)
+    audit(directory, &results, mark)
+    if let mark { untidy?(mark) }
     return results
   }
 
   /// What was left behind is charged to the last case: run alone, it is the only one.
-  private func audit(_ directory: CaseDirectory, _ results: inout [CaseResult]) {
+  private func audit(_ directory: CaseDirectory, _ results: inout [CaseResult], _ mark: String?) {
+    if let mark { Leftovers(mark: mark, directory: directory.path).remove() }
     guard !results.isEmpty else { return }
     let last = results.count - 1
     var leaks = LeakAudit.endProcesses(of: directory.path) + LeakAudit.devices(below: directory.path) + directory.damaged()

@@ -40,14 +40,17 @@ enum LeakAudit {
 
     static func now() -> Machine {
       Machine(
-        cgroups: LeakAudit.cgroups(), loops: Set(LeakAudit.loops().map(\.name)),
+        cgroups: LeakAudit.cgroups(), loops: Set(LeakAudit.loops().map { "\($0.name) of \($0.file)" }),
         mounts: Set(LeakAudit.lines(of: "/proc/self/mountinfo").compactMap { $0.split(separator: " ").dropFirst(4).first.map(String.init) }))
     }
 
+    /// What is there more than before, and does not belong to another run that goes on meanwhile.
     func leaks(since before: Machine) -> [String] {
-      cgroups.subtracting(before.cgroups).sorted().map { "cgroup \($0) was left" }
+      let all =
+        cgroups.subtracting(before.cgroups).sorted().map { "cgroup \($0) was left" }
         + loops.subtracting(before.loops).sorted().map { "loop device \($0) was left" }
         + mounts.subtracting(before.mounts).sorted().map { "mount at \($0) was left" }
+      return all.filter { !Leftovers.areOthers($0, than: getpid()) }
     }
   }
 

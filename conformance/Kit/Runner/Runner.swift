@@ -26,6 +26,7 @@ public struct Runner: Sendable {
     public var today: String
     /// A command that makes a backend that died live again. Without one, what is left is blocked.
     public var restart: String?
+    public var interruption = Interruption()
 
     public init(program: String = "/proc/self/exe", target: String, seed: UInt64, scratch: String, today: String) {
       self.program = program
@@ -51,8 +52,9 @@ public struct Runner: Sendable {
   ) {
     // Whatever outlives a worker becomes a child of this process, and can be waited for.
     _ = clinux_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    let place = "\(options.scratch)/conformance-\(getpid())-\(String(options.seed, radix: 36))"
+    let place = "\(options.scratch)/conformance-run-\(getpid())-\(String(options.seed, radix: 36))"
     try Files.makeDirectories(place, mode: 0o755)
+    let keeper = try Keeper(program: options.program, target: options.target, directory: place)
     let before = LeakAudit.Machine.now()
     let state = State()
     let results = try await parallel(cases, jobs: options.jobs) { index, contract in
@@ -62,6 +64,7 @@ public struct Runner: Sendable {
       return result
     }
     try await DedicatedThread.run { try Files.removeTree(place) }
+    keeper.dismiss()
     return (results, LeakAudit.Machine.now().leaks(since: before))
   }
 
@@ -72,17 +75,36 @@ public struct Runner: Sendable {
       skipped.skipReason = CaseSkipped.Reason.capability.rawValue
       return skipped
     }
+    if options.interruption.isSet { return interrupted(contract) }
     if let cause = state.gone { return CaseResult(contract.info, .blocked, detail: cause, seed: options.seed) }
     var all: [CaseResult] = []
+    let untidy = Marks()
     for attempt in 0..<options.repeats {
       let batch = Batch(
         program: options.program, target: options.target, mutant: options.mutant, seed: options.seed &+ UInt64(attempt), patience: options.patience,
-        budget: options.budget, limit: options.limit)
+        budget: options.budget, limit: options.limit, interruption: options.interruption, untidy: untidy.add)
       all += try await DedicatedThread.run { batch.run([contract], in: "\(directory)-\(attempt)") }
     }
+    if let sweep = target.sweep {
+      for mark in untidy.all {
+        // A backend that is gone cannot be swept; the next case says so.
+        do { try await sweep(mark) } catch { all[all.count - 1].leaks.append("what a killed worker left in the backend could not be removed: \(error)") }
+      }
+    }
+    if options.interruption.isSet, all.last?.outcome != .pass { return interrupted(contract) }
     let result = options.knownFailures.judge(Self.together(all), today: options.today)
     if result.outcome == .error, result.detail.contains("backend is gone") { try await revive(state, contract.id, result.detail) }
     return result
+  }
+
+  private func interrupted(_ contract: AnyCase) -> CaseResult {
+    CaseResult(contract.info, .blocked, detail: "the run was interrupted before this case was judged", seed: options.seed)
+  }
+
+  private final class Marks: Sendable {
+    private let marks = Mutex<[String]>([])
+    var all: [String] { marks.withLock { $0 } }
+    @Sendable func add(_ mark: String) { marks.withLock { $0.append(mark) } }
   }
 
   /// One result of several attempts: flaky if they differ.

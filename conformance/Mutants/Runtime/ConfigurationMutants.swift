@@ -50,6 +50,46 @@ extension RuntimeMutants {
       var seen: Set<String> = ["bogus"]
       $0["linux"]["namespaces"] = .array($0["linux"]["namespaces"].items.filter { seen.insert($0["type"].text ?? "").inserted })
     },
+    around(
+      "R090", "a terminal that is asked for is not made", in: .runtimeConfiguration, kills: ["config.terminal.console-socket", "config.terminal.no-socket"],
+      scope: ["config.terminal.*"]
+    ) { call, next in
+      guard call.verb == "create" else { return try next(call) }
+      var call = call
+      try rewrite(call.bundle) { $0["process"]["terminal"] = false }
+      if let place = call.options.firstIndex(of: "--console-socket") { call.options.removeSubrange(place...place + 1) }
+      return try next(call)
+    },
+    configured("R091", "the size of a terminal is dropped", kills: ["config.terminal.size"], symptom: "rows and columns") {
+      $0["process"].remove("consoleSize")
+    },
+    configured(
+      "R092", "ids are mapped to others than configured", kills: ["config.user-namespace.mappings"], symptom: "uid_map"
+    ) { config in
+      for kind in ["uidMappings", "gidMappings"] where config["linux"][kind].items.count > 1 {
+        var second = config["linux"][kind].items[1]
+        second["hostID"] = 301_000
+        config["linux"][kind] = .array([config["linux"][kind].items[0], second])
+      }
+    },
+    configured("R093", "no user namespace is made", kills: ["config.user-namespace.new", "config.user-namespace.mappings"]) {
+      $0["linux"]["namespaces"] = .array($0["linux"]["namespaces"].items.filter { $0["type"] != "user" })
+      $0["linux"].remove("uidMappings")
+      $0["linux"].remove("gidMappings")
+    },
+    around(
+      "R094", "the files of the root are given to the mapped ids", in: .runtimeConfiguration, kills: ["config.user-namespace.ownership"],
+      symptom: "owner and group"
+    ) { call, next in
+      if call.verb == "create", try !config(call.bundle)["linux"]["uidMappings"].items.isEmpty {
+        chown(call.bundle + "/rootfs/bin/busybox", 201_000, 201_000)
+      }
+      return try next(call)
+    },
+    configured(
+      "R095", "rootfsPropagation is not heeded", kills: ["config.root.propagation-*"], symptom: "the propagation of the container's root",
+      scope: ["config.root.propagation-*"]
+    ) { $0["linux"]["rootfsPropagation"] = $0["linux"]["rootfsPropagation"] == "shared" ? "private" : "shared" },
     configured("M145", "a read-only root can be written", kills: ["config.root.readonly"], symptom: "wrote-root") { $0["root"]["readonly"] = false },
     configured("R020", "the root is always read-only", kills: ["config.root.writable"]) { $0["root"]["readonly"] = true },
     configured("M146", "masked paths can be read", kills: ["config.masked.paths"], symptom: "masked") { $0["linux"].remove("maskedPaths") },

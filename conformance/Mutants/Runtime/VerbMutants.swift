@@ -63,6 +63,15 @@ extension RuntimeMutants {
       if call.verb == "delete" { try Files.removeTree(call.bundle + "/config.json") }
       return result
     },
+    around(
+      "R018", "delete --force says yes to what a killed create has left, and does nothing", kills: ["oci.create.killed", "oci.create.killed-id"],
+      threads: ["opencontainers/runc#4534"]
+    ) { call, next in
+      let mark = call.bundle + "/killed"
+      if call.verb == "create", call.killedAfter != nil { try Files.writeAtomically([], to: mark) }
+      if call.verb == "delete", Files.exists(mark) { return OCIResult(code: 0) }
+      return try next(call)
+    },
     around("R003", "delete leaves a mount", kills: ["oci.delete.no-mounts"], symptom: "mounts left") { call, next in
       let result = try next(call)
       if call.verb == "delete", !result.failed { _ = mount("none", call.bundle + "/rootfs/data", "tmpfs", 0, nil) }

@@ -10,7 +10,7 @@ import SystemKit
 
 /// Faults of shims.
 enum ShimMutants {
-  static let all: [Mutant] = controls + program + events + ends + waits + calls
+  static let all: [Mutant] = controls + program + events + ends + waits + calls + sharing
 
   private static let everyday = ["shim.events.order", "shim.events.exit-agrees", "shim.wait.everybody", "shim.calls.unknown", "shim.kill.exited"]
 

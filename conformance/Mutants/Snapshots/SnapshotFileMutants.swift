@@ -37,6 +37,23 @@ extension SnapshotMutants {
         return [Mount(type: "bind", source: lower, options: ["rbind", "rw"])]
       }
     },
+    overlay(
+      "SN90", "a removal goes through the mount, and erases what the snapshot stands on", kills: ["snapshots.remove.mounted"], symptom: "after the removal",
+      threads: ["containerd/containerd#414"]
+    ) {
+      $0.onRemove = { base, key in
+        // A snapshot that is committed has no mounts.
+        let lower = (try? await base.mounts(key)).map { lowers(of: $0) } ?? []
+        try await base.remove(key)
+        for directory in lower { try clear(directory) }
+      }
+    },
+    overlay("SN91", "what is mounted cannot be removed, for a reason of no class", kills: ["snapshots.remove.mounted"], symptom: "failed precondition") {
+      $0.onRemove = { base, key in
+        if key == "a" { throw ContainerdError(.unknown, "device or resource busy") }
+        try await base.remove(key)
+      }
+    },
     overlay("M037", "snapshots on one parent share a directory", in: .concurrency, kills: ["snapshots.race.own-trees", "snapshots.race.many-keys"]) {
       let first = Kept<[String: [Mount]]>([:])
       $0.onPrepare = { base, key, parent, labels in

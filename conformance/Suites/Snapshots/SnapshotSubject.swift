@@ -97,5 +97,5 @@ extension Tree {
 /// The contract of `Snapshotter`.
 public enum SnapshotterSuite {
   public static let cases =
-    making + committing + removing + asking + walks + naming + concurrency + trees + lives + races + usages + mounting + limits
+    making + committing + removing + asking + walks + naming + concurrency + trees + lives + races + usages + mounting + mounted + limits
 }

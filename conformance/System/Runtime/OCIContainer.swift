@@ -75,6 +75,9 @@ final class OCIContainer {
     site.subject.note("its configuration", "cat >\(bundle)/config.json <<'END'\n\(text)\nEND", "")
   }
 
+  /// A further program of busybox's.
+  func link(_ name: String) throws { _ = try check("symlink", name) { symlink("busybox", "\(rootfs)/bin/\(name)") } }
+
   // MARK: verbs, which may fail
 
   func tryCreate(options: [String]? = nil, _ change: (inout OCICall) -> Void = { _ in }) throws -> OCIResult {

@@ -277,10 +277,13 @@ extension OCIRuntimeSuite {
       "hooks.path.relative", "a hook whose path is relative is an error", "config.md, hooks; HK-01, CF-21",
       why: "It would be searched in whatever directory the runtime happens to be."
     ) { site in
-      let hooked = try HookedContainer(site)
-      hooked.add("createRuntime") { $0["path"] = "sh" }
-      try expectRefused(try hooked.container.tryCreate(), "create with a hook of the path `sh`")
-      try expectEqual(hooked.order, [], "what ran")
+      // By the PATH of the hook's environment, and from the bundle's directory.
+      for path in ["sh", "rootfs/bin/sh"] {
+        let hooked = try HookedContainer(site)
+        hooked.add("createRuntime") { $0["path"] = .string(path) }
+        try expectRefused(try hooked.container.tryCreate(), "create with a hook of the path `\(path)`")
+        try expectEqual(hooked.order, [], "what ran")
+      }
     },
     oci(
       "hooks.timeout.not-positive", "a hook's timeout of 0 or less is an error", "config.md, hooks; HK-02, CF-21",

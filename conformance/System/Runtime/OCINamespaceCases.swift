@@ -4,7 +4,7 @@ import Foundation
 import SystemKit
 
 extension OCIRuntimeSuite {
-  public static let configuration = namespaces + fileSystems + processes + limits + validity
+  public static let configuration = namespaces + userNamespaces + fileSystems + propagation + processes + terminals + limits + validity
 
   /// Names of namespaces: in config.json, and below /proc/PID/ns.
   private static let kinds = [("pid", "pid"), ("mount", "mnt"), ("ipc", "ipc"), ("uts", "uts"), ("network", "net"), ("cgroup", "cgroup")]

@@ -1,4 +1,6 @@
+import CLinux
 import ConformanceSuites
+import Foundation
 
 /// One call of a runtime's command line.
 public struct OCICall: Sendable {
@@ -18,8 +20,8 @@ public struct OCICall: Sendable {
   public var directory: String?
   /// A descriptor that the caller has open beside its streams.
   public var extra: (descriptor: Int32, path: String)?
-  /// The runtime is killed after so many milliseconds.
-  public var killedAfter: Int?
+  /// The runtime's own process, and nothing that it has started, is killed after so many seconds.
+  public var killedAfter: Double?
 
   public var id: String { operands.first ?? "" }
 }
@@ -51,15 +53,22 @@ public struct OCIRuntimeSubject: Sendable {
   /// Of the case alone.
   public var directory: String
   public var patience: Double
+  /// What a case leaves to chance comes from here.
+  public var seed: UInt64
+  /// What the case's cgroups are named after.
+  public var mark: String
   /// Notes a step and the line of shell that does the same.
   public var note: @Sendable (_ text: String, _ command: String, _ outcome: String) -> Void
 
   public init(
-    command: [String], directory: String, patience: Double, note: @escaping @Sendable (_ text: String, _ command: String, _ outcome: String) -> Void
+    command: [String], directory: String, patience: Double, seed: UInt64, mark: String,
+    note: @escaping @Sendable (_ text: String, _ command: String, _ outcome: String) -> Void
   ) {
     self.command = command
     self.directory = directory
     self.patience = patience
+    self.seed = seed
+    self.mark = mark
     self.note = note
     plain = { call in
       var program = Program(words: command + ["--root", call.root, call.verb] + call.options + call.operands)
@@ -72,9 +81,9 @@ public struct OCIRuntimeSubject: Sendable {
       let pid = try program.spawn()
       let code: Int32
       if let delay = call.killedAfter {
-        let ended = try Children.end(of: pid, within: Double(delay) / 1000)
-        if ended == nil { Children.killGroup(pid) }
-        code = try ended ?? Children.end(of: pid, within: 5) ?? 137
+        usleep(UInt32(delay * 1_000_000))
+        kill(pid, SIGKILL)
+        code = try Children.end(of: pid, within: 5) ?? 137
       } else if let ended = try Children.end(of: pid, within: 20 * patience) {
         code = ended
       } else {

@@ -3,7 +3,7 @@ import ConformanceSuites
 
 /// The contract of an OCI runtime's command line.
 public enum OCIRuntimeSuite {
-  public static let lifecycle = creating + starting + ending + asking + identifiers
+  public static let lifecycle = creating + killing + starting + ending + asking + identifiers
 
   static func oci(
     _ id: String, _ sentence: String, _ statement: String, level: ContractLevel = .must, needs: Set<Capability> = [], why: String, threads: [String] = [],

@@ -23,7 +23,7 @@ final class OCISite {
     self.subject = subject
     place = subject.directory + "/case"
     root = subject.directory + "/ring/outer/state"
-    mark = "conformance-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    mark = "\(subject.mark)-\(UInt32.random(in: 0 ... .max))"
     children = Children.all()
     mounts = Self.mountPoints()
     Children.adoptOrphans()
@@ -34,6 +34,9 @@ final class OCISite {
 
   static let busybox = "/bin/busybox"
   var sentinels: [String] { [subject.directory + "/ring/sentinel", subject.directory + "/ring/outer/sentinel"] }
+
+  /// For sockets, whose paths must be short; removed with the case.
+  var socketDirectory: String { "/tmp/\(mark)" }
 
   /// Deadlines are generous, and multiplied by how slow the machine is.
   func seconds(_ count: Double) -> Double { count * subject.patience }
@@ -97,6 +100,7 @@ final class OCISite {
     Children.endAll(but: children)
     for point in Self.mountPoints().subtracting(mounts).sorted().reversed() where point.hasPrefix(subject.directory) { umount2(point, Int32(MNT_DETACH)) }
     for cgroup in cgroups() { Self.removeCgroups(cgroup) }
+    try? Files.removeTree(socketDirectory)  // it holds a socket at most
   }
 
   private static func removeCgroups(_ path: String) {

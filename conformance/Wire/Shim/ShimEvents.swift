@@ -44,6 +44,7 @@ public struct ShimEvent: Sendable, Hashable, CustomStringConvertible {
       let event = try Containerd_Events_TaskExecStarted(serializedBytes: bytes)
       (container, process, pid) = (event.containerID, event.execID, event.pid)
     case "/tasks/paused": container = try Containerd_Events_TaskPaused(serializedBytes: bytes).containerID
+    case "/tasks/oom": container = try Containerd_Events_TaskOOM(serializedBytes: bytes).containerID
     case "/tasks/resumed": container = try Containerd_Events_TaskResumed(serializedBytes: bytes).containerID
     default: break
     }
@@ -66,35 +67,59 @@ final class EventListener: Sendable {
     var over = false
   }
   let path: String
-  private let listening: OwnedFD
+  private let listening: Mutex<Int32>
   private let state = Mutex(State())
 
   var received: [ShimEvent] { state.withLock { $0.events } }
 
   init(path: String) throws {
     self.path = path
-    listening = try UnixSocket.listening(at: path)
+    listening = Mutex(try UnixSocket.listening(at: path).release())
   }
 
   /// Serves until `end`.
   func begin() {
+    let socket = listening.withLock { $0 }
     Task {
       // The end of the listening socket is how this is told to stop.
       do {
         try await DedicatedThread.run { [self] in
           while true {
-            let raw = try check("accept", path) { accept4(listening.raw, __SOCKADDR_ARG(__sockaddr__: nil), nil, Int32(SOCK_CLOEXEC.rawValue)) }
+            let raw = try check("accept", path) { accept4(socket, __SOCKADDR_ARG(__sockaddr__: nil), nil, Int32(SOCK_CLOEXEC.rawValue)) }
             serve(TTRPCSocket(adopting: OwnedFD(adopting: raw)))
           }
         }
       } catch {}
+      close(socket)
     }
   }
 
   func end() {
-    shutdown(listening.raw, Int32(SHUT_RDWR))
+    state.withLock { $0.over = true }
+    hangUp()
+  }
+
+  /// The daemon is away: nobody listens, and whoever was connected is hung up on.
+  func pause() {
+    hangUp()
+    unlink(path)
+  }
+
+  /// And is back, at the same address.
+  func resume() throws {
+    let socket = try UnixSocket.listening(at: path).release()
+    listening.withLock { $0 = socket }
+    begin()
+  }
+
+  private func hangUp() {
+    listening.withLock { socket in
+      if socket < 0 { return }
+      shutdown(socket, Int32(SHUT_RDWR))
+      socket = -1
+    }
     let connections = state.withLock { state in
-      state.over = true
+      defer { state.connections = [] }
       return state.connections
     }
     for connection in connections { connection.hangUp() }

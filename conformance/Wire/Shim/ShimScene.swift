@@ -47,14 +47,14 @@ public final class ShimScene: Sendable {
   var publisher: String { directory + "/publish" }
 
   /// Blocking.
-  public init(binary: String, directory: String, note: @escaping Note) throws {
+  public init(binary: String, directory: String, mark: String, note: @escaping Note) throws {
     self.binary = binary
     self.directory = directory
     self.note = note
-    var template = Array("/tmp/shim-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp", "/tmp/shim-XXXXXX") }
+    var template = Array("/tmp/\(mark)-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp", "/tmp/\(mark)-XXXXXX") }
     socketDirectory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    namespace = "conformance-" + socketDirectory.suffix(6)
+    namespace = "\(mark)-\(socketDirectory.suffix(6))"
     listener = try EventListener(path: socketDirectory + "/events")
     listener.begin()
     // Shims of the first generation publish through this program.
@@ -141,7 +141,8 @@ public final class ShimScene: Sendable {
     try await DedicatedThread.run { [self] in
       for pid in try shims() { kill(pid, SIGKILL) }
       for mount in try mounts().reversed() { try Mounts.unmount(mount, flags: Int32(MNT_DETACH)) }
-      for place in ["/run/containerd/runc/", "/run/containerd-ref/runtime/"] where Files.exists(place + namespace) { try Files.removeTree(place + namespace) }
+      // runc's shim keeps its state there, whatever daemon it serves.
+      if Files.exists("/run/containerd/runc/" + namespace) { try Files.removeTree("/run/containerd/runc/" + namespace) }
       for socket in sockets { unlink(socket) }
       try removeCgroups()
       try Files.removeTree(socketDirectory)

@@ -108,7 +108,7 @@ public struct ShimSubject: Sendable {
 
 /// The contracts of a shim: its program, its task service, its events.
 public enum ShimSuite {
-  public static let cases: [ContractCase<ShimSubject>] = program + events + ends + streams + calls
+  public static let cases: [ContractCase<ShimSubject>] = program + events + ends + streams + logging + sharing + calls
 }
 
 /// What `start` prints, in either form.
