@@ -40,7 +40,8 @@ import Testing
     #expect(problems.contains { $0.contains("at most") })
   }
 
-  @Test(arguments: ["only-an-id", "id | symptom | link", "id | symptom | link | soon", " | s | l | 2030-01-01"]) func aBadLineIsNamed(_ line: String) {
+  @Test(arguments: ["only-an-id", "id | symptom | link", "id | symptom | link | soon", "id | symptom | link | 2031-02-29", " | s | l | 2030-01-01"])
+  func aBadLineIsNamed(_ line: String) {
     do {
       _ = try KnownFailures(parsing: "\n" + line, file: "known.txt")
       Issue.record("it was taken: \(line)")
@@ -48,12 +49,30 @@ import Testing
   }
 
   @Test func fixingDropsWhatPassesAndEntersWhatFails() throws {
-    let text = "# a comment\n\(info.id) | too big | docs/findings.md | 2030-01-01\n"
-    let passed = try KnownFailures.fixed(text, results: [result(.unexpectedPass)], file: "known.txt", expires: "2031-01-01")
-    #expect(passed == "# a comment\n")
-    let entered = try KnownFailures.fixed("# a comment\n", results: [result(.fail, "one | two")], file: "known.txt", expires: "2031-01-01")
-    #expect(entered == "# a comment\n\(info.id) | one / two | to be explained | 2031-01-01\n")
-    let changed = try KnownFailures.fixed(text, results: [result(.fail, "negative")], file: "known.txt", expires: "2031-01-01")
-    #expect(changed == "# a comment\n\(info.id) | negative | docs/findings.md | 2030-01-01\n")
+    let passed = try rewritten(known, result(.unexpectedPass))
+    #expect(passed.text == "# a comment\n")
+    #expect(passed.changes == ["\(info.id): taken out: it passed"])
+    let entered = try rewritten("# a comment\n", result(.fail, "one | and two"))
+    #expect(entered.text == "# a comment\n\(info.id) | and two | to be explained | 2031-01-01\n")
+    let changed = try rewritten(known, result(.fail, "negative, in /var/tmp/conformance-1-2/c1"))
+    #expect(changed.text == "# a comment\n\(info.id) | negative, in | docs/findings.md | 2030-01-01\n")
+  }
+
+  @Test(arguments: [Outcome.blocked, .error, .flaky, .skip, .expectedFailure]) func fixingKeepsWhatWasNotJudged(_ outcome: Outcome) throws {
+    let fixed = try rewritten(known, result(outcome))
+    #expect(fixed.text == known && fixed.changes.isEmpty)
+  }
+
+  @Test func fixingRenewsWhatExpiredAndStillFailsAndDropsWhatNoCaseIsCalled() throws {
+    let text = "\(info.id) | too big | docs/findings.md | 2026-01-01\nno.such.case | x | y | 2030-01-01\n"
+    let fixed = try rewritten(text, result(.fail, "it was too big"))
+    #expect(fixed.text == "\(info.id) | too big | docs/findings.md | 2031-01-01\n")
+    #expect(fixed.changes.count == 2)
+  }
+
+  private var known: String { "# a comment\n\(info.id) | too big | docs/findings.md | 2030-01-01\n" }
+
+  private func rewritten(_ text: String, _ results: CaseResult...) throws -> KnownFailures.Rewrite {
+    try KnownFailures.rewritten(text, results: results, ids: [info.id], file: "known.txt", today: "2026-06-01", expires: "2031-01-01")
   }
 }

@@ -53,7 +53,9 @@ import Testing
     func sum(_ name: String) -> Int {
       text.split(separator: " ").filter { $0.hasPrefix(name + "=\"") }.compactMap { Int($0.dropFirst(name.count + 2).prefix(while: \.isNumber)) }.reduce(0, +)
     }
-    #expect(sum("tests") == report.results.count)
+    // What the run left behind is a failure of its own, beside the cases'.
+    #expect(!report.leaks.isEmpty && text.contains("name=\"the-run\""))
+    #expect(sum("tests") == report.results.count + 1)
     #expect(sum("failures") == text.components(separatedBy: "<failure ").count - 1)
     #expect(sum("errors") == text.components(separatedBy: "<error ").count - 1)
     #expect(sum("skipped") == text.components(separatedBy: "<skipped ").count - 1)
@@ -62,8 +64,8 @@ import Testing
 
   @Test func tapExcusesOnlyWhatIsKnown() throws {
     let lines = try rendered(.tap).split(separator: "\n").map(String.init)
-    #expect(lines[0] == "TAP version 14" && lines[1] == "1..\(report.results.count)")
-    #expect(lines.count { $0.hasPrefix("ok ") || $0.hasPrefix("not ok ") } == report.results.count)
+    #expect(lines[0] == "TAP version 14" && lines[1] == "1..\(report.results.count + report.leaks.count)")
+    #expect(lines.count { $0.hasPrefix("ok ") || $0.hasPrefix("not ok ") } == report.results.count + report.leaks.count)
     #expect(lines.count { $0.hasPrefix("not ok ") && $0.contains(" # TODO ") } == report.count(.expectedFailure))
     #expect(lines.count { $0.hasPrefix("ok ") && $0.contains(" # SKIP ") } == report.count(.skip))
     #expect(lines.count { $0 == "  ---" } == lines.count { $0 == "  ..." })
@@ -102,6 +104,17 @@ import Testing
     #expect(try verdict(.skip, skip: "capability") == .conformant)
     for reason in ["privilege", "environment", "tool"] { #expect(try verdict(.skip, skip: reason) == .undecided) }
     for outcome in [Outcome.error, .blocked] { #expect(try verdict(outcome) == .undecided) }
+  }
+
+  @Test func aPartShowsNoMoreThanAPart() throws {
+    var part = report
+    part.results = part.results.filter { $0.outcome == .pass && $0.info.level == .must && $0.leaks.isEmpty }
+    part.leaks = []
+    part.selection = "tag:core"
+    #expect(Verdict(part).word == .partial)
+    #expect(Verdict(part).reasons == ["only this was run: tag:core"])
+    #expect(try object(ReportForm.certificate.render(part))["conformant"] as? Bool == false)
+    #expect(try ReportForm.badge.render(part).contains("partial"))
   }
 
   @Test func aKnownFailureExcusesTheRunAndNotTheBackend() throws {

@@ -34,7 +34,8 @@ import Testing
     #expect(Set(shards[0]).isDisjoint(with: shards[1]))
   }
 
-  @Test(arguments: ["colour:red", "group:no-such-chapter", "tag:none"]) func whatCannotBeMeantIsRefused(_ term: String) {
+  @Test(arguments: ["colour:red", "group:no-such-chapter", "tag:none", "snapshots.prepare.existing-kye", "level:HIGH", "statement:NOPE", "thread:foo#1"])
+  func whatCannotBeMeantIsRefused(_ term: String) {
     #expect(throws: SuiteError.self) { try ids([term]) }
   }
 

@@ -14,13 +14,9 @@ struct FiguresCommand: ParsableCommand {
   @Option(help: "The saved kill matrix of `mutate`.") var mutation: String?
 
   func run() throws {
-    let runs = try reports.map { file in
-      do { return try JSONDecoder().decode(RunReport.self, from: Data(contents(of: file).utf8)) } catch {
-        throw SuiteError("\(file) is no report of `run`: \(error)")
-      }
-    }
+    let runs = try reports.map(savedReport)
     if let mutation {
-      let matrix = try JSONDecoder().decode(MutationReport.self, from: Data(contents(of: mutation).utf8))
+      let matrix = try savedMatrix(mutation)
       let elsewhere = matrix.verdicts.count { $0.state == .notHere }
       print(
         "mutants killed        \(matrix.killed) of \(matrix.mutants.count), controls green \(matrix.controlsGreen) of \(matrix.verdicts.count(where: \.control))"
@@ -35,6 +31,8 @@ struct FiguresCommand: ParsableCommand {
     print(
       "statements covered    \(coverage.covered) of \(coverage.concerning); \(coverage.rows.count - coverage.concerning) others do not concern the suite, each with a reason"
     )
-    if !alarms.isEmpty { throw ExitCode(1) }
+    let left = runs.flatMap { run in run.leaks.map { (run.name, $0) } }
+    for (name, leak) in left { print("  \(name): after the run: \(leak)") }
+    if !alarms.isEmpty || !left.isEmpty { throw ExitCode(1) }
   }
 }

@@ -19,10 +19,18 @@ struct ListCommand: ParsableCommand {
 
   func run() throws {
     if targets {
+      if json {
+        print(try asJSON(TargetScheme.all.map { ["form": $0.form, "summary": $0.summary] }), terminator: "")
+        return
+      }
       for scheme in TargetScheme.all { print("\(scheme.form)\n    \(scheme.summary)") }
       return
     }
     if mutants {
+      if json {
+        print(try asJSON(MutantCatalogue.all.map(ListedMutant.init)), terminator: "")
+        return
+      }
       for mutant in MutantCatalogue.all {
         print("\(mutant.id.padding(10))\(mutant.isControl ? "control" : mutant.group.rawValue)\n    \(mutant.sentence)")
         if !mutant.isControl { print("    killed by \(mutant.kills.joined(separator: ", ")) on \(mutant.base)") }
@@ -45,5 +53,17 @@ struct ListCommand: ParsableCommand {
       for contract in cases { print("  \(contract.info.level.rawValue.padding(7))\(contract.id)\n         \(contract.info.sentence)") }
     }
     print("\(chosen.count) cases")
+  }
+}
+
+/// A mutant, for programs.
+private struct ListedMutant: Encodable {
+  let id, sentence, group, base, symptom: String
+  let control: Bool
+  let kills: [String]
+
+  init(_ mutant: Mutant) {
+    (id, sentence, group, base) = (mutant.id, mutant.sentence, mutant.group.rawValue, mutant.base)
+    (symptom, control, kills) = (mutant.symptom, mutant.isControl, mutant.kills)
   }
 }

@@ -79,6 +79,9 @@ struct Profile {
 
   func open() throws -> Target {
     var opened = try Target(named: target)
+    for name in without.sorted() where !Catalogue.cases.contains(where: { $0.info.needs.contains(name) }) {
+      throw SuiteError("without = \(name): no case needs a capability of that name")
+    }
     opened.capabilities = opened.capabilities.filter { !without.contains($0.name) }
     return opened
   }

@@ -11,7 +11,7 @@ final class ProgressLine: Sendable {
     var tenth = 0
   }
   private let state = Mutex(State())
-  private let terminal = isatty(2) == 1
+  private let terminal = isatty(2) == 1 && getenv("TERM").map { String(cString: $0) } != "dumb"
   private let quiet: Bool
 
   init(quiet: Bool) { self.quiet = quiet }

@@ -25,6 +25,9 @@ struct ReplayCommand: AsyncParsableCommand {
       target = found.around(target)
     }
     guard let contract = Catalogue.cases.first(where: { $0.id == id }) else { throw ValidationError("no case \(id)") }
+    guard contract.info.tags.contains("model") else {
+      throw ValidationError("\(id) draws nothing at random: there are no choices to do again; `run \(self.target) --select \(id)` runs it")
+    }
     let root = "\(scratch ?? ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp")/replay-\(getpid())"
     try Files.makeDirectories(root)
     var workspace = Workspace(directory: root, seed: 1)

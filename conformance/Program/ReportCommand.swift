@@ -85,7 +85,12 @@ struct MatrixCommand: ParsableCommand {
 
 func savedReport(_ file: String) throws -> RunReport {
   let text = try contents(of: file)
-  do { return try RunReport(json: Data(text.utf8)) } catch { throw SuiteError("\(file) is no saved report: \(error)") }
+  do { return try RunReport(json: Data(text.utf8)) } catch { throw SuiteError("\(file) is no saved report of `run --save`") }
+}
+
+func savedMatrix(_ file: String) throws -> MutationReport {
+  let text = try contents(of: file)
+  do { return try JSONDecoder().decode(MutationReport.self, from: Data(text.utf8)) } catch { throw SuiteError("\(file) is no kill matrix of `mutate --save`") }
 }
 
 private func deliver(_ text: String, to file: String?) throws {
@@ -95,9 +100,7 @@ private func deliver(_ text: String, to file: String?) throws {
 extension SuiteProof {
   /// From what `mutate --save` writes.
   init(killMatrix file: String) throws {
-    let text = try contents(of: file)
-    let matrix: MutationReport
-    do { matrix = try JSONDecoder().decode(MutationReport.self, from: Data(text.utf8)) } catch { throw SuiteError("\(file) is no kill matrix: \(error)") }
+    let matrix = try savedMatrix(file)
     self.init(mutants: matrix.mutants.count, mutantsKilled: matrix.killed, falseAlarms: matrix.falseAlarms.count)
   }
 }

@@ -20,7 +20,7 @@ enum ReportFiles {
   /// The last line alone.
   static func verdict(_ report: RunReport) -> String {
     let figures = Outcome.allCases.map { ($0, report.count($0)) }.filter { $0.1 > 0 }.map { "\($0.1) \($0.0.rawValue)" }.joined(separator: ", ")
-    return "\(report.isGreen ? "green" : "RED"): \(figures) in \(Int(report.seconds.rounded())) s; seed \(report.seed)"
-      + report.leaks.map { "\n  left on this machine: \($0)" }.joined()
+    return "\(report.isGreen ? "green" : "RED"): \(Verdict(report).word.rawValue), \(figures) in \(Int(report.seconds.rounded())) s; seed \(report.seed)"
+      + report.leaks.map { "\n  left on this machine: \($0)" }.joined() + (report.fileProblems ?? []).map { "\n  known failures: \($0)" }.joined()
   }
 }

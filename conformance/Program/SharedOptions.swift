@@ -64,6 +64,16 @@ func contents(of file: String) throws -> String {
   do { return String(decoding: try Files.read(file), as: UTF8.self) } catch { throw SuiteError("\(file): \(error)") }
 }
 
+/// Makes the directory, and tries whether a file can be made there.
+func expectWritable(directory: String) throws {
+  do {
+    try Files.makeDirectories(directory)
+    let probe = "\(directory)/.containerd-conformance-\(getpid())"
+    try Files.writeAtomically([], to: probe, mode: 0o600)
+    try Files.removeTree(probe)
+  } catch { throw SuiteError("\(directory): no report could be written there: \(error)") }
+}
+
 func saveText(_ text: String, to file: String) throws {
   do {
     try Files.makeDirectories(Files.parent(of: file))

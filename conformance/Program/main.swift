@@ -1,6 +1,7 @@
 import ArgumentParser
 import ConformanceKit
 import ConformanceTargets
+import Foundation
 
 // A worker changes its mount namespace, which only works while there is one thread: before anything else.
 if CommandLine.arguments.dropFirst().first == "worker" {
@@ -9,6 +10,17 @@ if CommandLine.arguments.dropFirst().first == "worker" {
   }
 }
 
-/// In a function, because top-level code would choose the synchronous `main`.
-func start() async { await ConformanceCommand.main() }
+/// 0 and 1 are verdicts; whatever keeps a command from being done, from a mistyped option to a file that is not there, is 2.
+func start() async {
+  do {
+    var command = try ConformanceCommand.parseAsRoot()
+    if var asynchronous = command as? any AsyncParsableCommand { try await asynchronous.run() } else { try command.run() }
+  } catch {
+    let code = ConformanceCommand.exitCode(for: error)
+    if code.isSuccess || error is ExitCode { ConformanceCommand.exit(withError: error) }
+    let message = Array((ConformanceCommand.fullMessage(for: error) + "\n").utf8)
+    _ = write(2, message, message.count)
+    exit(2)
+  }
+}
 await start()

@@ -8,7 +8,7 @@ enum BadgeReport {
     let colour =
       switch verdict.word {
       case .conformant: "#1a7f4b"
-      case .undecided: "#9a6700"
+      case .partial, .undecided: "#9a6700"
       case .notConformant: "#c0362c"
       }
     let (left, right) = (width(label), width(value))

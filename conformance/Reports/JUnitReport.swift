@@ -5,7 +5,8 @@ import ConformanceSuites
 enum JUnitReport {
   static func render(_ report: RunReport) -> String {
     var lines = [#"<?xml version="1.0" encoding="UTF-8"?>"#, "<testsuites>"]
-    for (number, chapter) in report.chapters.enumerated() {
+    let chapters = report.chapters
+    for (number, chapter) in chapters.enumerated() {
       let results = chapter.results
       let failures = results.count { kind($0) == .failure }
       let errors = results.count { kind($0) == .error }
@@ -21,7 +22,23 @@ enum JUnitReport {
       for result in results { lines += testcase(result, report) }
       lines += ["    <system-out/>", "    <system-err/>", "  </testsuite>"]
     }
+    lines += ofTheRun(report, number: chapters.count)
     return lines.joined(separator: "\n") + "\n</testsuites>\n"
+  }
+
+  /// What is red and no case's: a suite of one case, or nothing.
+  private static func ofTheRun(_ report: RunReport, number: Int) -> [String] {
+    let problems = report.ownProblems
+    if problems.isEmpty { return [] }
+    let name = attribute(report.name)
+    let body = attribute(problems.joined(separator: "\n"), keepLines: true)
+    return [
+      "  <testsuite package=\"\(name)\" id=\"\(number)\" name=\"the-run\" timestamp=\"\(attribute(String(report.started.prefix(19))))\" "
+        + "hostname=\"localhost\" tests=\"1\" failures=\"1\" errors=\"0\" skipped=\"0\" time=\"0.000\">", "    <properties/>",
+      "    <testcase classname=\"\(name).the-run\" name=\"the-run\" time=\"0.000\">",
+      "      <failure message=\"\(attribute(problems[0]))\" type=\"fail\">\(body)</failure>", "    </testcase>", "    <system-out/>", "    <system-err/>",
+      "  </testsuite>",
+    ]
   }
 
   private enum Kind { case passed, failure, error, skipped }

@@ -4,12 +4,14 @@ import ConformanceSuites
 /// The Test Anything Protocol, version 14. What a case found stands in the YAML block below its line.
 enum TAPReport {
   static func render(_ report: RunReport) -> String {
-    var lines = ["TAP version 14", "1..\(report.results.count)"]
+    let problems = report.ownProblems
+    var lines = ["TAP version 14", "1..\(report.results.count + problems.count)"]
     lines.append("# target \(oneLine(report.target)), suite \(report.suiteVersion), seed \(report.seed)")
     for (number, result) in report.results.enumerated() {
       lines.append("\(isOK(result) ? "ok" : "not ok") \(number + 1) - \(escaped(result.id)): \(escaped(result.info.sentence))\(directive(result))")
       if result.outcome != .pass || !result.leaks.isEmpty { lines += diagnostics(result, report) }
     }
+    for (number, problem) in problems.enumerated() { lines.append("not ok \(report.results.count + number + 1) - the-run: \(escaped(problem))") }
     return lines.joined(separator: "\n") + "\n"
   }
 

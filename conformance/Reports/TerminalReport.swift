@@ -71,6 +71,8 @@ public struct TerminalReport: Sendable {
     add("why", result.info.why)
     add("left", result.leaks.joined(separator: "\n"))
     add("known", result.link ?? "")
+    // Another symptom than the one on file is what turns it red: both are shown.
+    if result.expected != nil, let note = result.detail.split(separator: "\n").first(where: { $0.hasPrefix("(known to fail") }) { add("but", String(note)) }
     if result.outcome.isRed { lines.append("    " + paint(pad("again", 9), .dim) + " " + report.rerun(result.id)) }
     return lines
   }
@@ -89,16 +91,17 @@ public struct TerminalReport: Sendable {
     let style: Style =
       switch verdict.word {
       case .conformant: .green
-      case .undecided: .yellow
+      case .partial, .undecided: .yellow
       case .notConformant: .red
       }
+    let problems = report.fileProblems ?? []
     let counts = Outcome.allCases.compactMap { outcome in
       report.count(outcome) == 0 ? nil : "\(report.count(outcome)) \(outcome.title)"
     }
-    return verdict.reasons.flatMap { wrap("- " + $0, width) } + [
+    return (verdict.reasons + problems.map { "known failures: \($0)" }).flatMap { wrap("- " + $0, width) } + [
       paint(verdict.word.rawValue, style, .bold) + ": \(report.name), " + (counts.isEmpty ? "no case was run" : counts.joined(separator: ", "))
         + " in \(duration(report.seconds)), seed \(report.seed)",
-      "\(report.isGreen ? "green" : "RED"); statements checked \(report.checkedStatements.count) of \(Statement.all.count { $0.exempt == nil })",
+      "\(report.isGreen ? "green" : "RED")\(problems.isEmpty ? "" : " because of the file of known failures"); statements checked \(report.checkedStatements.count) of \(Statement.all.count { $0.exempt == nil })",
     ]
   }
 

@@ -6,6 +6,8 @@ public struct Verdict: Sendable, Codable {
   public enum Word: String, Sendable, Codable {
     /// No red MUST, and nothing skipped but for what the backend does not claim to do.
     case conformant
+    /// As conformant, but not everything that concerns the backend was run.
+    case partial
     /// No promise of the level MUST was seen broken, but not all of them could be tried.
     case undecided
     case notConformant = "not conformant"
@@ -33,8 +35,8 @@ public struct Verdict: Sendable, Codable {
     note(&open, must.filter { $0.outcome == .unexpectedPass }, "passed although they are filed as known failures: the file is out of date")
     note(&open, must.filter { $0.outcome == .skip && $0.skipReason != CaseSkipped.Reason.capability.rawValue }, "could not be tried on this machine")
     if !must.contains(where: { $0.outcome == .pass }) { open.append("no MUST case was seen to pass") }
-    word = !against.isEmpty ? .notConformant : open.isEmpty ? .conformant : .undecided
-    reasons = against + open
+    word = !against.isEmpty ? .notConformant : !open.isEmpty ? .undecided : report.isWhole ? .conformant : .partial
+    reasons = against + open + (report.isWhole ? [] : ["only this was run: \(report.selection)"])
   }
 }
 

@@ -30,11 +30,20 @@ public struct KnownFailures: Sendable {
       let stripped = line.trimmingCharacters(in: .whitespaces)
       if stripped.isEmpty || stripped.hasPrefix("#") { continue }
       let fields = stripped.split(separator: "|", maxSplits: 3, omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) }
-      guard fields.count == 4, !fields[0].isEmpty, !fields[1].isEmpty, !fields[2].isEmpty, fields[3].wholeMatch(of: /\d{4}-\d{2}-\d{2}/) != nil else {
+      guard fields.count == 4, !fields[0].isEmpty, !fields[1].isEmpty, !fields[2].isEmpty, Self.isDate(fields[3]) else {
         throw SuiteError("\(file):\(number + 1): a known failure is `id | symptom | link | expiry as yyyy-mm-dd`, all four; got \"\(stripped)\"")
       }
       entries.append(Entry(pattern: fields[0], symptom: fields[1], link: fields[2], expires: fields[3], file: file, line: number + 1))
     }
+  }
+
+  /// `2026-11-24`, and a day that there is.
+  private static func isDate(_ text: String) -> Bool {
+    guard let parts = text.wholeMatch(of: /(\d{4})-(\d{2})-(\d{2})/)?.output, let year = Int(parts.1), let month = Int(parts.2), let day = Int(parts.3),
+      (1...12).contains(month)
+    else { return false }
+    let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+    return (1...[31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1]).contains(day)
   }
 
   /// What is wrong with the file itself, given everything there is to run.
@@ -72,34 +81,64 @@ public struct KnownFailures: Sendable {
     return result
   }
 
-  /// The text of the file as it should be after this run: entries that no longer hold are gone, symptoms are those that were seen, and new failures are
-  /// entered with a link that somebody has to fill in. Comments stay.
-  public static func fixed(_ text: String, results: [CaseResult], file: String, expires: String) throws -> String {
-    let byID = Dictionary(results.map { ($0.id, $0) }, uniquingKeysWith: { $1 })
+  /// A file brought up to date, and in words what was changed in it.
+  public struct Rewrite: Sendable, Equatable {
+    public var text: String
+    public var changes: [String]
+  }
+
+  /// The file as it should be after this run: entries whose cases passed are gone, symptoms are those that were seen, what still fails is known for as long
+  /// as a new entry would be, and new failures are entered with a link that somebody has to fill in. Comments stay, and so does every entry of which this
+  /// run saw no verdict: a backend that is gone has mended nothing.
+  /// - Parameter ids: of every case that there is: an entry that matches none is stale, and goes.
+  public static func rewritten(_ text: String, results: [CaseResult], ids: [String], file: String, today: String, expires: String) throws -> Rewrite {
     var covered: Set<String> = []
     var lines: [String] = []
+    var changes: [String] = []
     for line in text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) {
-      guard let entry = try KnownFailures(parsing: line, file: file).entries.first else {
+      guard var entry = try KnownFailures(parsing: line, file: file).entries.first else {
         lines.append(line)
         continue
       }
-      let matched = byID.values.filter { Glob(entry.pattern).matches($0.id) }
+      let glob = Glob(entry.pattern)
+      if !ids.contains(where: glob.matches) {
+        changes.append("\(entry.pattern): taken out: no case is called so")
+        continue
+      }
+      let matched = results.filter { glob.matches($0.id) }
       covered.formUnion(matched.map(\.id))
-      // Nothing was run that it speaks of, or something still fails so: it stays.
-      if matched.isEmpty || matched.contains(where: { $0.outcome == .expectedFailure || $0.outcome == .skip }) {
+      let failed = matched.first { [.fail, .timeout, .crash].contains($0.outcome) }
+      if !matched.isEmpty, matched.allSatisfy({ [.pass, .unexpectedPass].contains($0.outcome) }) {
+        changes.append("\(entry.pattern): taken out: it passed")
+        continue
+      }
+      if let failed, !matched.contains(where: { $0.outcome == .expectedFailure }) {
+        if !failed.detail.contains(entry.symptom) {
+          changes.append("\(entry.pattern): the symptom is now: \(symptom(failed))")
+          entry.symptom = symptom(failed)
+        }
+        if entry.expires < today {
+          changes.append("\(entry.pattern): expired on \(entry.expires), still fails: known until \(expires)")
+          entry.expires = expires
+        }
+        lines.append("\(entry.pattern) | \(entry.symptom) | \(entry.link) | \(entry.expires)")
+      } else {
         lines.append(line)
-      } else if let failed = matched.first(where: { $0.outcome == .fail }) {
-        lines.append("\(entry.pattern) | \(symptom(failed)) | \(entry.link) | \(entry.expires)")
       }
     }
     while lines.last == "" { lines.removeLast() }
-    for result in results where result.outcome == .fail && !covered.contains(result.id) {
+    for result in results where [.fail, .timeout, .crash].contains(result.outcome) && !covered.contains(result.id) {
       lines.append("\(result.id) | \(symptom(result)) | to be explained | \(expires)")
+      changes.append("\(result.id): entered; its link is to be filled in")
     }
-    return lines.joined(separator: "\n") + "\n"
+    return Rewrite(text: lines.joined(separator: "\n") + "\n", changes: changes)
   }
 
   private static func symptom(_ result: CaseResult) -> String {
-    String((result.detail.split(separator: "\n").first ?? "").prefix(120)).replacingOccurrences(of: "|", with: "/")
+    // What is different in every run, the case's own directory, is no symptom; a bar would end the field.
+    let line = result.detail.split(separator: "\n").first ?? ""
+    let stable = line.firstRange(of: "/conformance-").map { line[..<(line[..<$0.lowerBound].lastIndex(of: " ") ?? line.startIndex)] } ?? line
+    let piece = stable.split(separator: "|").max { $0.count < $1.count } ?? stable
+    return String(piece.prefix(120)).trimmingCharacters(in: .whitespaces)
   }
 }

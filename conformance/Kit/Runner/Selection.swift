@@ -20,12 +20,19 @@ public struct Selection: Sendable, CustomStringConvertible {
     for expression in only + without { for term in expression.split(separator: "+") { try Self.check(String(term)) } }
   }
 
+  /// The description of a selection that leaves nothing out.
+  public static let everything = "everything"
+
   public var description: String {
-    (only.isEmpty ? ["everything"] : only).joined(separator: " or ") + (without.isEmpty ? "" : " without " + without.joined(separator: " and "))
+    (only.isEmpty ? [Self.everything] : only).joined(separator: " or ") + (without.isEmpty ? "" : " without " + without.joined(separator: " and "))
       + (shard.of == 1 ? "" : ", shard \(shard.index)/\(shard.of)")
   }
 
-  public func choose(from cases: [AnyCase]) -> [AnyCase] {
+  /// - Parameter cases: the whole catalogue: an expression that holds of none of it is a mistake in writing, and thrown as such.
+  public func choose(from cases: [AnyCase]) throws -> [AnyCase] {
+    for expression in only + without where !cases.contains(where: { Self.holds(expression, of: $0.info) }) {
+      throw SuiteError("\(expression): no case is meant by that; `containerd-conformance list` shows what there is")
+    }
     let chosen = cases.filter { contract in
       (only.isEmpty || only.contains { Self.holds($0, of: contract.info) }) && !without.contains { Self.holds($0, of: contract.info) }
     }
