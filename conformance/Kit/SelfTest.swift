@@ -55,12 +55,18 @@ public enum SelfTest {
     },
   ]
 
-  public static var cases: [AnyCase] { expectations.map(\.contract) + [gone, wavering] }
+  public static var cases: [AnyCase] { expectations.map(\.contract) + [gone, useless, wavering] }
 
   /// A backend that dies: what comes after it must not be red.
   public static let gone = AnyCase(
-    ContractCase<SelfTestSubject>("selftest.gone", "a backend that dies is reported once", "this suite") { _ in
-      throw SuiteError("backend is gone: connection refused")
+    ContractCase<SelfTestSubject>("selftest.gone", "a backend that dies is reported once", "this suite") { subject in
+      subject.workspace.endings.add { throw SuiteError("\(Worker.backendIsGone)connection refused") }
+    }, in: .events)
+
+  /// One that is there and answers nothing: reported once too.
+  public static let useless = AnyCase(
+    ContractCase<SelfTestSubject>("selftest.useless", "a backend that is of no use is reported once", "this suite") { _ in
+      throw SuiteError("\(Worker.backendIsUseless)no answer to List within 20 s")
     }, in: .events)
 
   /// Passes with even seeds.

@@ -32,6 +32,8 @@ public enum Worker {
 
   /// How the error begins that says that the backend's process has ended, or does not listen any more.
   public static let backendIsGone = "backend is gone: "
+  /// How the error begins that says that the backend is there and answers nothing with which a case could begin.
+  public static let backendIsUseless = "backend is of no use: "
 
   public static func run(
     _ cases: [AnyCase], on target: Target, directory: String, seed: UInt64, patience: Double, budget: Double, runner: Int32
@@ -62,15 +64,17 @@ public enum Worker {
       result.skipReason = skipped.reason.rawValue
       result.detail = skipped.detail
     } catch {
-      result.outcome = .error
-      result.detail = "\(error)"
+      let words = "\(error)"
+      // Gone before the case began: it has seen nothing.
+      result.outcome = words.contains(Self.backendIsGone) || words.contains(Self.backendIsUseless) ? .blocked : .error
+      result.detail = words
     }
     let problems = await workspace.endings.run()
-    if let gone = problems.first(where: { $0.hasPrefix(Self.backendIsGone) }) {
-      // Whatever the case saw, it saw of a dead backend.
-      if result.outcome == .fail { result.log = result.detail }
-      result.outcome = .error
-      result.detail = gone
+    if result.outcome != .blocked, let gone = problems.first(where: { $0.hasPrefix(Self.backendIsGone) }) {
+      // It answered when the case began: it died of what the case did.
+      result.detail = "\(gone): it died while this case ran\(result.detail.isEmpty ? "" : ", which saw: \(result.detail)")"
+      result.outcome = .crash
+      (result.expected, result.actual) = ("a backend that lives", "\(gone.dropFirst(Self.backendIsGone.count))")
     } else if result.outcome == .pass, !problems.isEmpty {
       result.outcome = .error
       result.detail = "the case held, but not everything could be undone afterwards: " + problems.joined(separator: "; ")

@@ -40,6 +40,7 @@ struct SelfTestCommand: AsyncParsableCommand {
       try await Runner(options).run(cases, on: SelfTest.target) { _ in }.results.map(\.outcome)
     }
     let dead = try await outcomes([SelfTest.gone, pass, pass], options)
+    let useless = try await outcomes([SelfTest.useless, pass, pass], options)
     options.restart = "exit 3"
     let lost = try await outcomes([SelfTest.gone, pass], options)
     options.restart = "true"
@@ -47,8 +48,8 @@ struct SelfTestCommand: AsyncParsableCommand {
     options.repeats = 2
     let wavering = try await outcomes([SelfTest.wavering], options)
     return [
-      ("a backend that dies", dead, [.error, .blocked, .blocked]), ("and cannot be restarted", lost, [.error, .blocked]),
-      ("and is restarted", revived, [.error, .pass]), ("passes every other time", wavering, [.flaky]),
+      ("a backend that dies", dead, [.crash, .blocked, .blocked]), ("and cannot be restarted", lost, [.crash, .blocked]),
+      ("and is restarted", revived, [.crash, .pass]), ("a backend that answers nothing", useless, [.blocked, .blocked, .blocked]), ("passes every other time", wavering, [.flaky]),
     ]
   }
 

@@ -26,12 +26,12 @@ public struct Verdict: Sendable, Codable {
     note(&against, must.filter { $0.outcome == .fail }, "failed")
     note(&against, must.filter { $0.outcome == .expectedFailure }, "failed as the file of known failures says, which excuses the run but not the backend")
     note(&against, must.filter { $0.outcome == .timeout }, "did not come to an end in time")
-    note(&against, must.filter { $0.outcome == .crash }, "took the process that ran them along")
+    note(&against, must.filter { $0.outcome == .crash }, "ended the backend, or the process that ran them")
     note(&against, must.filter { $0.outcome == .flaky }, "both passed and failed")
     note(&against, must.filter { $0.outcome == .pass && !$0.leaks.isEmpty }, "passed but left something behind on the machine")
     if !report.leaks.isEmpty { against.append("after the run the machine had what it had not before: \(few(report.leaks))") }
     note(&open, must.filter { $0.outcome == .error }, "could not be tried because the suite itself failed")
-    note(&open, must.filter { $0.outcome == .blocked }, "could not be tried because the backend was gone")
+    note(&open, must.filter { $0.outcome == .blocked }, "could not be tried: \(must.first { $0.outcome == .blocked }?.headline ?? "")")
     note(&open, must.filter { $0.outcome == .unexpectedPass }, "passed although they are filed as known failures: the file is out of date")
     note(&open, must.filter { $0.outcome == .skip && $0.skipReason != CaseSkipped.Reason.capability.rawValue }, "could not be tried on this machine")
     if !must.contains(where: { $0.outcome == .pass }) { open.append("no MUST case was seen to pass") }

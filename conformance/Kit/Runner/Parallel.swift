@@ -19,9 +19,10 @@ func parallel<Item: Sendable, Value: Sendable>(
 
 /// Counts from any task.
 final class Counter: Sendable {
-  private let value = Mutex(0)
+  private let count = Mutex(0)
+  var value: Int { count.withLock { $0 } }
   func next() -> Int {
-    value.withLock {
+    count.withLock {
       $0 += 1
       return $0
     }

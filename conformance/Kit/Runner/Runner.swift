@@ -77,6 +77,20 @@ public struct Runner: Sendable {
     }
     if options.interruption.isSet { return interrupted(contract) }
     if let cause = state.gone { return CaseResult(contract.info, .blocked, detail: cause, seed: options.seed) }
+    let life = state.life
+    var result = try await attempts(contract, target: target, directory: directory)
+    if options.interruption.isSet, result.outcome != .pass { return interrupted(contract) }
+    if result.outcome == .blocked, result.detail.contains(Worker.backendIsUseless) {
+      state.end("the backend was of no use for \(contract.id) (reported there)")
+    } else if result.detail.contains(Worker.backendIsGone), [.crash, .blocked].contains(result.outcome) {
+      try await state.revive(from: life, after: contract.id, restart: options.restart)
+      // Who came to a dead backend has a right to a living one.
+      if result.outcome == .blocked, state.gone == nil { result = try await attempts(contract, target: target, directory: directory + "-again") }
+    }
+    return options.knownFailures.judge(result, today: options.today)
+  }
+
+  private func attempts(_ contract: AnyCase, target: Target, directory: String) async throws -> CaseResult {
     var all: [CaseResult] = []
     let untidy = Marks()
     for attempt in 0..<options.repeats {
@@ -91,10 +105,7 @@ public struct Runner: Sendable {
         do { try await sweep(mark) } catch { all[all.count - 1].leaks.append("what a killed worker left in the backend could not be removed: \(error)") }
       }
     }
-    if options.interruption.isSet, all.last?.outcome != .pass { return interrupted(contract) }
-    let result = options.knownFailures.judge(Self.together(all), today: options.today)
-    if result.outcome == .error, result.detail.contains("backend is gone") { try await revive(state, contract.id, result.detail) }
-    return result
+    return Self.together(all)
   }
 
   private func interrupted(_ contract: AnyCase) -> CaseResult {
@@ -121,21 +132,42 @@ public struct Runner: Sendable {
     return result
   }
 
-  private func revive(_ state: State, _ id: String, _ detail: String) async throws {
-    guard let restart = options.restart else {
-      state.end("the backend was gone after \(id) (reported there): \(detail)")
-      return
-    }
-    let status = try await DedicatedThread.run { Shell.run(restart) }
-    if status != 0 { state.end("the backend was gone after \(id), and `\(restart)` ended with status \(status)") }
-  }
-
   /// What workers of one run share.
   private final class State: Sendable {
     let done = Counter()
     private let cause = Mutex<String?>(nil)
     var gone: String? { cause.withLock { $0 } }
     func end(_ why: String) { cause.withLock { if $0 == nil { $0 = why } } }
+    private let reviver = Reviver()
+    private let lives = Counter()
+    /// How often the backend has been started anew.
+    var life: Int { lives.value }
+
+    /// Starts the backend anew, unless another case has done so since the life in which it was found dead.
+    func revive(from life: Int, after id: String, restart: String?) async throws {
+      guard let restart else { return end("the backend was gone after \(id) (reported there)") }
+      try await reviver.alone {
+        if self.life != life { return }
+        let status = try await DedicatedThread.run { Shell.run(restart) }
+        if status == 0 { _ = self.lives.next() } else { self.end("the backend was gone after \(id), and `\(restart)` ended with status \(status)") }
+      }
+    }
+  }
+}
+
+/// One at a time: who comes meanwhile waits for the end of who is there.
+private actor Reviver {
+  private var last: Task<Void, any Error>?
+
+  func alone(_ body: @escaping @Sendable () async throws -> Void) async throws {
+    let before = last
+    let task = Task {
+      // How the one before came out is told to the one before.
+      _ = await before?.result
+      try await body()
+    }
+    last = task
+    try await task.value
   }
 }
 
