@@ -49,7 +49,8 @@ struct SelfTestCommand: AsyncParsableCommand {
     let wavering = try await outcomes([SelfTest.wavering], options)
     return [
       ("a backend that dies", dead, [.crash, .blocked, .blocked]), ("and cannot be restarted", lost, [.crash, .blocked]),
-      ("and is restarted", revived, [.crash, .pass]), ("a backend that answers nothing", useless, [.blocked, .blocked, .blocked]), ("passes every other time", wavering, [.flaky]),
+      ("and is restarted", revived, [.crash, .pass]), ("a backend that answers nothing", useless, [.blocked, .blocked, .blocked]),
+      ("passes every other time", wavering, [.flaky]),
     ]
   }
 

@@ -26,7 +26,7 @@ extension Target {
       if name == nil {
         try await SharedStore(snapshotter: snapshotter, socket: socket).claim(mayEmpty: mayEmpty, in: workspace)
       } else {
-        try await require(snapshotter, address)
+        try await require(snapshotter, address, socket)
         workspace.endings.add { try await empty(snapshotter) }
       }
       let tool = ["ctr", "--address", socket, "-n", namespace, "snapshots", "--snapshotter", name ?? "conformance"]
@@ -49,8 +49,9 @@ extension Target {
   }
 
   /// A wrong name is the caller's mistake, not the backend's.
-  private static func require(_ snapshotter: any Snapshotter, _ address: String) async throws {
+  private static func require(_ snapshotter: any Snapshotter, _ address: String, _ socket: String) async throws {
     do { try await inTime("List", seconds: 10) { try await snapshotter.walk(.all) { _ in } } } catch {
+      try await Connection.requireListener(socket)
       throw SuiteError("\(Worker.backendIsUseless)\(address) does not list its snapshots: \(error)")
     }
   }
@@ -95,8 +96,10 @@ struct SharedStore {
     let ours = String(decoding: try Files.read(path), as: UTF8.self).split(separator: "\n").contains { claim.contains(String($0)) }
     let found = Gathering<String>()
     do { try await inTime("List", seconds: 10) { try await snapshotter.walk(.all) { await found.append($0.name) } } } catch {
+      try await Connection.requireListener(socket)
       throw SuiteError(
-        "\(Worker.backendIsUseless)\(socket) does not list its snapshots: \(error). For a snapshotter of a whole containerd name it: snapshotter+grpc://\(socket)?name=NAME")
+        "\(Worker.backendIsUseless)\(socket) does not list its snapshots: \(error). "
+          + "For a snapshotter of a whole containerd name it: snapshotter+grpc://\(socket)?name=NAME")
     }
     let keys = await found.items
     if !keys.isEmpty, !ours, !mayEmpty {

@@ -77,15 +77,22 @@ public struct Runner: Sendable {
     }
     if options.interruption.isSet { return interrupted(contract) }
     if let cause = state.gone { return CaseResult(contract.info, .blocked, detail: cause, seed: options.seed) }
-    let life = state.life
-    var result = try await attempts(contract, target: target, directory: directory)
-    if options.interruption.isSet, result.outcome != .pass { return interrupted(contract) }
-    if result.outcome == .blocked, result.detail.contains(Worker.backendIsUseless) {
-      state.end("the backend was of no use for \(contract.id) (reported there)")
-    } else if result.detail.contains(Worker.backendIsGone), [.crash, .blocked].contains(result.outcome) {
-      try await state.revive(from: life, after: contract.id, restart: options.restart)
-      // Who came to a dead backend has a right to a living one.
-      if result.outcome == .blocked, state.gone == nil { result = try await attempts(contract, target: target, directory: directory + "-again") }
+    var result = CaseResult(contract.info, .blocked, seed: options.seed)
+    // What another case's backend died of meanwhile is nothing that this one may be judged by: it is run again, but not for ever.
+    for round in 0..<8 {
+      let life = state.life
+      result = try await attempts(contract, target: target, directory: round == 0 ? directory : "\(directory)-again\(round)")
+      if options.interruption.isSet, result.outcome != .pass { return interrupted(contract) }
+      if result.outcome == .blocked, result.detail.contains(Worker.backendIsUseless) {
+        state.end("the backend was of no use for \(contract.id) (reported there)")
+        break
+      }
+      if result.detail.contains(Worker.backendIsGone), [.crash, .blocked].contains(result.outcome) {
+        let isOurs = try await state.revive(from: life, after: contract.id, restart: options.restart)
+        if state.gone != nil || (isOurs && result.outcome == .crash) { break }
+      } else if !result.outcome.isRed || state.life == life {
+        break
+      }
     }
     return options.knownFailures.judge(result, today: options.today)
   }
@@ -144,12 +151,17 @@ public struct Runner: Sendable {
     var life: Int { lives.value }
 
     /// Starts the backend anew, unless another case has done so since the life in which it was found dead.
-    func revive(from life: Int, after id: String, restart: String?) async throws {
-      guard let restart else { return end("the backend was gone after \(id) (reported there)") }
-      try await reviver.alone {
-        if self.life != life { return }
+    /// - Returns: whether it did.
+    func revive(from life: Int, after id: String, restart: String?) async throws -> Bool {
+      guard let restart else {
+        end("the backend was gone after \(id) (reported there)")
+        return false
+      }
+      return try await reviver.alone {
+        if self.life != life { return false }
         let status = try await DedicatedThread.run { Shell.run(restart) }
         if status == 0 { _ = self.lives.next() } else { self.end("the backend was gone after \(id), and `\(restart)` ended with status \(status)") }
+        return status == 0
       }
     }
   }
@@ -157,17 +169,17 @@ public struct Runner: Sendable {
 
 /// One at a time: who comes meanwhile waits for the end of who is there.
 private actor Reviver {
-  private var last: Task<Void, any Error>?
+  private var last: Task<Bool, any Error>?
 
-  func alone(_ body: @escaping @Sendable () async throws -> Void) async throws {
+  func alone(_ body: @escaping @Sendable () async throws -> Bool) async throws -> Bool {
     let before = last
     let task = Task {
       // How the one before came out is told to the one before.
       _ = await before?.result
-      try await body()
+      return try await body()
     }
     last = task
-    try await task.value
+    return try await task.value
   }
 }
 
