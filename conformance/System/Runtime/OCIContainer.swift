@@ -201,6 +201,7 @@ final class OCIContainer {
   /// Waits until the program has printed a line.
   func awaitOutput(_ line: String) throws {
     let seen = waitUntil(within: site.seconds(10)) { lines.contains(line) }
+    if seen { site.sawLife = true }
     try expect(seen, "the program must print \"\(line)\" within \(Int(site.seconds(10))) s; it printed \"\(output)\" \(errors)")
   }
 }

@@ -14,6 +14,7 @@ public enum OCIRuntimeSuite {
         let site = try OCISite(subject)
         defer { site.cleanUp() }
         try body(site)
+        if !site.sawLife { try site.expectPlainContainerRuns() }
       }
     }
   }

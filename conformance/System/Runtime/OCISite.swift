@@ -51,6 +51,25 @@ final class OCISite {
     return container
   }
 
+  /// Whether a program was seen to run in this case.
+  var sawLife = false
+
+  /// A runtime that refuses everything, or says yes to everything and does nothing, must not pass where a refusal, or nothing at all, was asked for:
+  /// what cases that saw no program run end with.
+  func expectPlainContainerRuns() throws {
+    let plain = try container("echo alive; sleep 100")
+    do {
+      try plain.create()
+      try plain.start()
+      try plain.awaitOutput("alive")
+      try plain.deleteForced()
+    } catch let problem as Mismatch {
+      throw Mismatch(
+        description: "beside all this, a plain container must run, or the rest says nothing: \(problem.description)",
+        expected: "beside all this, a plain container runs", actual: problem.actual ?? problem.description)
+    }
+  }
+
   /// Ids that cases give to the runtime without a container of ours behind them.
   var otherIDs: [String] = []
 
