@@ -6,7 +6,7 @@ extension OCIRuntimeSuite {
   static let terminals: [ContractCase<OCIRuntimeSubject>] = [
     oci(
       "config.terminal.console-socket", "the caller gets the terminal on --console-socket, and it is the program's streams and /dev/console",
-      "config.md, process; config-linux.md, default devices; LX-11; RT-21",
+      "config.md, process; config-linux.md, default devices; LX-11",
       why: "Shells in containers, and everything that asks or draws, run on it; who holds it is the only one to reach them."
     ) { site in
       let container = try site.container(
@@ -45,7 +45,7 @@ extension OCIRuntimeSuite {
       try expectEqual(terminal.text, "33 99\r\n", "rows and columns")
     },
     oci(
-      "config.terminal.no-socket", "create with process.terminal and without --console-socket is an error", "command line of runtimes; RT-L30; RT-21",
+      "config.terminal.no-socket", "create with process.terminal and without --console-socket is an error", "command line of runtimes; RT-L30",
       why: "Nobody would hold the terminal: the program hangs on its first output, or ends."
     ) { site in
       let container = try site.container()
