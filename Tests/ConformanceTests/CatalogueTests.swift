@@ -1,5 +1,6 @@
 import ConformanceKit
 import ConformanceMutants
+import ConformanceSuites
 import ConformanceTargets
 import Testing
 
@@ -10,6 +11,12 @@ import Testing
     #expect(ids.count == Set(ids).count)
     let mutants = MutantCatalogue.all.map(\.id)
     #expect(mutants.count == Set(mutants).count)
+  }
+
+  @Test func everyCaseSaysWhomItsBreachHurts() {
+    for contract in Catalogue.cases { #expect(!contract.info.why.isEmpty, "\(contract.id) does not say why it matters") }
+    let ids = Set(Catalogue.cases.map(\.id))
+    for id in Reasons.all.keys { #expect(ids.contains(id), "a reason is given for \(id), which no case is") }
   }
 
   @Test func everyMutantNamesCasesThatExist() {

@@ -29,7 +29,7 @@ public struct ContractCase<Subject: Sendable>: Sendable, Identifiable, CustomStr
     self.sentence = sentence
     self.statement = statement
     self.needs = needs
-    self.why = why
+    self.why = why.isEmpty ? Reasons.all[id] ?? "" : why
     self.threads = threads
     self.body = body
   }

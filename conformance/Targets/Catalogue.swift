@@ -16,7 +16,7 @@ public enum Catalogue {
         "snapshots.race": .concurrency, "snapshots.usage": .usage, "snapshots.tree": .whiteouts, "snapshots.mounts": .mounts, "snapshots.view": .mounts,
         "snapshots.limits": .layerLimits, "snapshots.tree.long-chain": .layerLimits,
       ])
-    + [AnyCase](RemoteSnapshotSuite.cases, in: .remoteSnapshots)
+    + [AnyCase](RemoteSnapshotSuite.cases + RemoteSnapshotSuite.sourceCases, in: .remoteSnapshots)
     + [AnyCase](WireSnapshotterSuite.cases, in: .grpc)
     + [AnyCase](SnapshotModelSuite.cases, in: .snapshotMetadata)
     + [AnyCase](SnapshotModelSuite.concurrent, in: .concurrency)

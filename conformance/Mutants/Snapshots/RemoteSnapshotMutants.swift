@@ -96,8 +96,55 @@ enum RemoteSnapshotMutants {
         try await base.remove(key)
       }
     },
+    away("SR11", "prepare waits for a source that is away", kills: ["remote.source.unreachable", "remote.source.returns"], symptom: "no answer within") {
+      wrapper, isAway, _ in
+      wrapper.onPrepare = { base, key, parent, labels in
+        if labels[reference] != nil, isAway.now { try await Task.sleep(for: .seconds(100)) }
+        return try await base.prepare(key, parent: parent, labels: labels)
+      }
+    },
+    away("SR12", "a source that is away is told as an internal error", kills: ["remote.source.unreachable"], symptom: "whose source is away") {
+      wrapper, isAway, _ in
+      wrapper.onPrepare = { base, key, parent, labels in
+        if labels[reference] != nil, isAway.now { throw ContainerdError.internalError("dial tcp: connection refused") }
+        return try await base.prepare(key, parent: parent, labels: labels)
+      }
+    },
+    away("SR13", "a source that was away once is never asked again", kills: ["remote.source.returns"], symptom: "it succeeded") { wrapper, isAway, _ in
+      let gaveUp = Kept(false)
+      wrapper.onPrepare = { base, key, parent, labels in
+        if labels[reference] != nil, isAway.now { gaveUp.set(true) }
+        return try await base.prepare(key, parent: parent, labels: gaveUp.now ? [:] : labels)
+      }
+    },
+    away("SR14", "usage asks the source", kills: ["remote.source.not-asked"], symptom: "requests to the source") { wrapper, _, more in
+      wrapper.onUsage = { base, key in
+        more.with { $0 += 1 }
+        return try await base.usage(key)
+      }
+    },
     mutant("identity-remote", "every call is handed on unchanged", kills: []) { _ in },
   ]
+
+  /// A fault that shows when the source is away. It is told whether that is so, and may count requests of its own.
+  private static func away(
+    _ id: String, _ sentence: String, kills: [String], symptom: String,
+    _ change: @escaping @Sendable (inout SnapshotterWrapper, _ isAway: Kept<Bool>, _ more: Kept<Int>) -> Void
+  ) -> Mutant {
+    Mutant(id, sentence, in: .remoteSnapshots, on: "inproc:fake-remote", kills: kills, symptom: symptom, scope: ["remote.*"]) {
+      $0.wrap(RemoteSnapshotSubject.self) { subject in
+        let (isAway, more) = (Kept(false), Kept(0))
+        if let source = subject.source {
+          subject.source = RemoteSource(
+            reach: {
+              isAway.set(!$0)
+              source.reach($0)
+            }, requests: { source.requests() + more.now })
+        }
+        subject.snapshotter = SnapshotterWrapper(subject.snapshotter) { change(&$0, isAway, more) }
+      }
+    }
+  }
 
   private static func mutant(
     _ id: String, _ sentence: String, kills: [String], symptom: String = "", threads: [String] = [],

@@ -7,13 +7,19 @@ public struct RemoteSnapshotSubject: Sendable {
   public var layers: [String]
   /// A name that it cannot provide.
   public var absent: String
+  /// Where the layers come from; nil where the case cannot take that away.
+  public var source: RemoteSource?
   /// What it needs to be told beside the name.
   public var labels: @Sendable (_ layer: String) -> Labels
 
-  public init(snapshotter: any Snapshotter, layers: [String], absent: String, labels: @escaping @Sendable (String) -> Labels = { _ in [:] }) {
+  public init(
+    snapshotter: any Snapshotter, layers: [String], absent: String, source: RemoteSource? = nil,
+    labels: @escaping @Sendable (String) -> Labels = { _ in [:] }
+  ) {
     self.snapshotter = snapshotter
     self.layers = layers
     self.absent = absent
+    self.source = source
     self.labels = labels
   }
 
