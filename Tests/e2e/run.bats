@@ -430,6 +430,30 @@ cgroup() { cat "/sys/fs/cgroup/$1/default/$ID/$2"; }
   c containers rm "$ID"
 }
 
+@test "two daemons may use one namespace and id: each has its own container" {
+  other=$WORK/other
+  mkdir -p "$other" "$other/plain" && cp /bin/busybox "$other/plain/sh"
+  printf 'version = 2\nroot = "%s"\nstate = "%s"\n' "$other/root" "$other/run" >"$other/config.toml"
+  "$DAEMON" serve --config "$other/config.toml" >"$other/log" 2>&1 3>&- &
+  daemon=$!
+  o() { ctr -a "$other/run/containerd.sock" "$@"; }
+  for _ in $(seq 100); do o version >/dev/null 2>&1 && break; sleep 0.1; done
+  c run -d --rootfs "$other/plain" "$ID" /sh -c 'while :; do :; done'
+  # Only the cgroup is the machine's, and named by who makes the container.
+  o run -d --cgroup "/other/$ID" --rootfs "$other/plain" "$ID" /sh -c 'while :; do :; done'
+  [ "$(c tasks ls | awk -v id="$ID" '$1 == id {print $3}')" = RUNNING ]
+  o tasks rm -f "$ID"
+  [ "$(c tasks ls | awk -v id="$ID" '$1 == id {print $3}')" = RUNNING ]
+  # Killed, and known again.
+  stop_daemon KILL
+  start_daemon
+  [ "$(c tasks ls | awk -v id="$ID" '$1 == id {print $3}')" = RUNNING ]
+  c tasks rm -f "$ID"
+  kill "$daemon"
+  wait "$daemon" || true
+  rmdir /sys/fs/cgroup/*/other /sys/fs/cgroup/other 2>/dev/null || true
+}
+
 @test "the shim speaks: -v, -info, nothing on standard error" {
   shim=$BUILD_DIR/containerd-shim-ref-v2
   [[ "$("$shim" -v)" == *"Version: "* ]]
