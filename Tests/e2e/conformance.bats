@@ -124,8 +124,8 @@ begun() { # begun SCRATCH: waits until a case has been begun there
   "$PROGRAM" run oci-runtime:refrun --seed 1 --scratch "$WORK/interrupted" --select 'oci.s*' --skip oci.state.follows --save "$WORK/partial.json" \
     >"$WORK/interrupted.log" 2>&1 &
   runner=$!
-  begun "$WORK/interrupted"
-  sleep 0.5
+  # Of two at once the third begins when one has ended.
+  for _ in $(seq 1500); do ls -d "$WORK"/interrupted/conformance-run-*/c2-* >/dev/null 2>&1 && break; sleep 0.02; done
   kill -INT $runner
   wait $runner || status=$?
   [ "$status" -eq 130 ] || { cat "$WORK/interrupted.log"; false; }

@@ -2,6 +2,7 @@ import ArgumentParser
 import BlockingIO
 import CLinux
 import ConformanceKit
+import ConformanceSuites
 import ConformanceTargets
 import SystemKit
 
@@ -20,7 +21,7 @@ struct KeeperCommand: AsyncParsableCommand {
     let mark = Leftovers.mark(run: runner)
     try await DedicatedThread.run { [directory] in Leftovers(mark: mark, directory: directory).remove() }
     // The backend may be gone as well; files remain to be removed.
-    if !target.isEmpty { try? await Target(named: target).sweep?(mark) }
+    if !target.isEmpty, let sweep = try? Target(named: target).sweep { try? await inTime("the removal", seconds: 20) { try await sweep(mark) } }
     for _ in 0..<20 {
       do { return try await DedicatedThread.run { [directory] in try Files.removeTree(directory) } } catch { try await Task.sleep(for: .milliseconds(100)) }
     }

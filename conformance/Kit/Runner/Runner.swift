@@ -109,7 +109,9 @@ public struct Runner: Sendable {
     if let sweep = target.sweep {
       for mark in untidy.all {
         // A backend that is gone cannot be swept; the next case says so.
-        do { try await sweep(mark) } catch { all[all.count - 1].leaks.append("what a killed worker left in the backend could not be removed: \(error)") }
+        do { try await inTime("the removal", seconds: 20) { try await sweep(mark) } } catch {
+          all[all.count - 1].leaks.append("what a killed worker left in the backend could not be removed: \(error)")
+        }
       }
     }
     return Self.together(all)
