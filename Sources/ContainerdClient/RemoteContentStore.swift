@@ -30,14 +30,15 @@ struct RemoteContentStore: ContentStore {
     }
   }
 
+  /// The other end filters.
   func walk(_ filters: FilterSet, _ visit: @Sendable (ContentInfo) async throws -> Void) async throws {
     let gathered = Gathered<ContentInfo>()
     try await connection.call {
-      try await api.list(.init(), metadata: metadata) { response in
+      try await api.list(.with { $0.filters = filters.texts }, metadata: metadata) { response in
         for try await message in response.messages { await gathered.append(contentsOf: try message.info.map(ContentInfo.init(wire:))) }
       }
     }
-    for info in await gathered.items where filters.matches(info) { try await visit(info) }
+    for info in await gathered.items { try await visit(info) }
   }
 
   func delete(_ digest: Digest) async throws {
@@ -49,7 +50,9 @@ struct RemoteContentStore: ContentStore {
   }
 
   func statuses(_ filters: FilterSet) async throws -> [IngestStatus] {
-    try await connection.call { try await api.listStatuses(.init(), metadata: metadata).statuses.map(IngestStatus.init(wire:)) }.filter(filters.matches)
+    try await connection.call {
+      try await api.listStatuses(.with { $0.filters = filters.texts }, metadata: metadata).statuses.map(IngestStatus.init(wire:))
+    }
   }
 
   func abort(ref: String) async throws {

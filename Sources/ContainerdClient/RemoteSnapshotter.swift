@@ -15,8 +15,8 @@ struct RemoteSnapshotter: Snapshotter {
 
   func stat(_ key: String) async throws -> SnapshotInfo {
     try await connection.call {
-      SnapshotInfo(
-        wire: try await api.stat(
+      try SnapshotInfo(
+        wire: await api.stat(
           .with {
             $0.snapshotter = name
             $0.key = key
@@ -27,8 +27,8 @@ struct RemoteSnapshotter: Snapshotter {
 
   func update(_ info: SnapshotInfo, fields: FieldMask) async throws -> SnapshotInfo {
     try await connection.call {
-      SnapshotInfo(
-        wire: try await api.update(
+      try SnapshotInfo(
+        wire: await api.update(
           .with {
             $0.snapshotter = name
             $0.info.name = info.name
@@ -109,14 +109,20 @@ struct RemoteSnapshotter: Snapshotter {
     }
   }
 
+  /// The other end filters.
   func walk(_ filters: FilterSet, _ visit: @Sendable (SnapshotInfo) async throws -> Void) async throws {
     let gathered = Gathered<SnapshotInfo>()
     try await connection.call {
-      try await api.list(.with { $0.snapshotter = name }, metadata: metadata) { response in
-        for try await message in response.messages { await gathered.append(contentsOf: message.info.map(SnapshotInfo.init(wire:))) }
+      try await api.list(
+        .with {
+          $0.snapshotter = name
+          $0.filters = filters.texts
+        }, metadata: metadata
+      ) { response in
+        for try await message in response.messages { await gathered.append(contentsOf: try message.info.map(SnapshotInfo.init(wire:))) }
       }
     }
-    for info in await gathered.items where filters.matches(info) { try await visit(info) }
+    for info in await gathered.items { try await visit(info) }
   }
 
   func cleanup() async throws {
@@ -128,10 +134,18 @@ struct RemoteSnapshotter: Snapshotter {
 }
 
 extension SnapshotInfo {
-  init(wire: Containerd_Services_Snapshots_V1_Info) {
+  /// A kind that is none of the three is nothing to guess at: what is taken for active is written to, what is taken for committed is stood on.
+  init(wire: Containerd_Services_Snapshots_V1_Info) throws(ContainerdError) {
+    let kind: Kind
+    switch wire.kind {
+    case .view: kind = .view
+    case .active: kind = .active
+    case .committed: kind = .committed
+    case .unknown, .UNRECOGNIZED: throw .internalError("snapshot \(wire.name): the other end gives the kind \(wire.kind.rawValue), which is none")
+    }
     self.init(
-      kind: wire.kind == .committed ? .committed : wire.kind == .view ? .view : .active, name: wire.name, parent: optional(wire.parent),
-      labels: wire.labels, createdAt: Timestamp(wire: wire.createdAt), updatedAt: Timestamp(wire: wire.updatedAt))
+      kind: kind, name: wire.name, parent: optional(wire.parent), labels: wire.labels, createdAt: Timestamp(wire: wire.createdAt),
+      updatedAt: Timestamp(wire: wire.updatedAt))
   }
 }
 

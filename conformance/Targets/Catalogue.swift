@@ -14,10 +14,11 @@ public enum Catalogue {
       SnapshotterSuite.cases, in: .snapshotMetadata,
       [
         "snapshots.race": .concurrency, "snapshots.usage": .usage, "snapshots.tree": .whiteouts, "snapshots.mounts": .mounts, "snapshots.view": .mounts,
-        "snapshots.limits": .layerLimits, "snapshots.tree.long-chain": .layerLimits,
+        "snapshots.limits": .layerLimits, "snapshots.tree.long-chain": .layerLimits, "snapshots.tree.root-owner": .mounts,
       ])
     + [AnyCase](RemoteSnapshotSuite.cases + RemoteSnapshotSuite.sourceCases, in: .remoteSnapshots)
     + [AnyCase](WireSnapshotterSuite.cases, in: .grpc)
+    + [AnyCase](WireContentSuite.cases, in: .grpc)
     + [AnyCase](SnapshotModelSuite.cases, in: .snapshotMetadata)
     + [AnyCase](SnapshotModelSuite.concurrent, in: .concurrency)
     + [AnyCase](ContentModelSuite.cases, in: .content)

@@ -1,5 +1,6 @@
 import ConformanceKit
 import ConformanceSuites
+import ConformanceWireSuites
 import ContainerdClient
 import Hashing
 import Protocols
@@ -16,14 +17,18 @@ extension Target {
   }
 
   mutating func offerContent(socket: String) {
-    self[ContentSubject.self] = { workspace in
-      let namespace = Namespaces.fresh(in: workspace)
+    @Sendable func subject(_ namespace: String, _ workspace: Workspace) async throws -> ContentSubject {
       let plain = try await Connection.open(socket: socket, namespace: namespace, in: workspace)
       let client = try await Namespaces.lease(plain, namespace, socket: socket, in: workspace)
       workspace.endings.add { try await emptyContent(plain.content) }
       return ContentSubject(
         store: RecordingContentStore(base: client.content, record: workspace.record, tool: ["ctr", "--address", socket, "-n", namespace, "content"])
       ) { Digest.of($0, $1) }
+    }
+    self[ContentSubject.self] = { workspace in try await subject(Namespaces.fresh(in: workspace), workspace) }
+    self[WireContentSubject.self] = { workspace in
+      let namespace = Namespaces.fresh(in: workspace)
+      return WireContentSubject(socket: socket, namespace: namespace, content: try await subject(namespace, workspace))
     }
   }
 }

@@ -37,13 +37,18 @@ extension Target {
     if let name {
       target.capabilities.insert(.namespaces)
       target.sweep = { try await Namespaces.sweep($0, socket: socket, snapshotter: name) }
-      target[WireSnapshotterSubject.self] = { workspace in
+    }
+    target[WireSnapshotterSubject.self] = { workspace in
+      if let name {
         let namespace = Namespaces.fresh(in: workspace)
         let client = try await Connection.open(socket: socket, namespace: namespace, in: workspace)
         let held = try await Namespaces.lease(client, namespace, socket: socket, in: workspace)
         workspace.endings.add { try await empty(held.snapshotter(name)) }
         return WireSnapshotterSubject(socket: socket, snapshotter: name, namespace: namespace, lease: held.scope.lease)
       }
+      let client = try await Connection.open(socket: socket, namespace: "conformance", in: workspace)
+      try await SharedStore(snapshotter: client.snapshotter("conformance"), socket: socket).claim(mayEmpty: mayEmpty, in: workspace)
+      return WireSnapshotterSubject(socket: socket, snapshotter: "conformance", namespace: "conformance")
     }
     return target
   }
@@ -59,6 +64,7 @@ extension Target {
 
 /// Removes every snapshot, children first.
 func empty(_ snapshotter: any Snapshotter) async throws {
+  var removed: Set<String> = []
   // Each round takes a layer off every chain; no case makes longer ones.
   for _ in 0..<1000 {
     let left = Gathering<SnapshotInfo>()
@@ -68,7 +74,11 @@ func empty(_ snapshotter: any Snapshotter) async throws {
     let parents = Set(infos.compactMap(\.parent))
     let leaves = infos.filter { !parents.contains($0.name) }
     if leaves.isEmpty { throw SuiteError("the snapshots left over cannot be removed: each is listed as the parent of another: \(infos.map(\.name))") }
+    if let stays = leaves.first(where: { removed.contains($0.name) }) {
+      throw SuiteError("the snapshot \(stays.name.debugDescription) that the case left is still listed after its removal succeeded")
+    }
     for info in leaves {
+      removed.insert(info.name)
       do { try await snapshotter.remove(info.name) } catch let error as ContainerdError where error.code != .notFound {
         throw SuiteError("the snapshot \(info.name) that the case left cannot be removed: \(error)")
       }

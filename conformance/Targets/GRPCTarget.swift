@@ -23,6 +23,11 @@ extension Target {
       let client = try await Connection.open(socket: try await serve(in: workspace), namespace: "conformance", in: workspace)
       return ContentSubject(store: client.content) { Digest.of($0, $1) }
     }
+    target[WireContentSubject.self] = { workspace in
+      let socket = try await serve(in: workspace)
+      let client = try await Connection.open(socket: socket, namespace: "conformance", in: workspace)
+      return WireContentSubject(socket: socket, namespace: "conformance", content: ContentSubject(store: client.content) { Digest.of($0, $1) })
+    }
     target[WireSnapshotterSubject.self] = { workspace in
       WireSnapshotterSubject(socket: try await serve(in: workspace), snapshotter: "overlayfs", namespace: "conformance")
     }

@@ -101,16 +101,31 @@ public enum WireSnapshotterSuite {
     wire("wire.list.filters", "the server applies the filters of a listing", "Snapshotter.walk; SNAP-14") { subject, api in
       try await subject.prepare(api, "a", labels: ["l": "x"])
       try await subject.commit(api, "base", "a")
-      try await subject.prepare(api, "child", "base", labels: ["l": "x"])
+      try await subject.prepare(api, "child", "base", labels: ["l": "x", "a b.c": "y"])
       for (filters, expected) in [
-        ([], ["base", "child"]), (["kind==active"], ["child"]), (["parent==base"], ["child"]), (["labels.l==x"], ["child"]),
-        (["name==base", "kind==active"], ["base", "child"]), (["kind==view"], []),
+        ([], ["base", "child"]), ([""], ["base", "child"]), (["kind==active"], ["child"]), (["kind==committed"], ["base"]), (["kind==view"], []),
+        (["parent==base"], ["child"]), (["parent==\"\""], ["base"]), (["name==base"], ["base"]), (["name~=^ch"], ["child"]), (["name!=base"], ["child"]),
+        (["labels.l==x"], ["child"]), (["labels.\"a b.c\"==y"], ["child"]), (["labels.l==y"], []), (["labels.l"], ["child"]),
+        (["name==base", "kind==active"], ["base", "child"]), (["name==none", "kind==active"], ["child"]), (["name==base,kind==active"], []),
+        (["kind==active,parent==base,labels.l==x"], ["child"]), (["labels.\"a b.c\"==y,parent==\"\""], []),
       ] as [([String], [String])] { try expectEqual(try await subject.names(api, filters), expected, "names listed with \(filters)") }
     },
     wire("wire.list.bad-filter", "a filter that is none is an error, not an empty listing", "Snapshotter.walk; SNAP-14") { subject, api in
       try await subject.prepare(api, "a")
-      do { _ = try await subject.list(api, ["kind=="]) } catch is RPCError { return }
-      throw Mismatch(description: "List with the filter \"kind==\" succeeded")
+      for filters in [["kind=="], ["kind==active", "kind=="], ["kind~"], [","], ["kind==active,"], ["labels.\"open==x"]] {
+        do { _ = try await subject.list(api, filters) } catch is RPCError { continue }
+        throw Mismatch(description: "List with the filters \(filters) succeeded", expected: "List with the filters \(filters): an error", actual: "OK")
+      }
+    },
+    ContractCase(
+      "wire.list.bad-filter-class", "a filter that is none has the status InvalidArgument", "Snapshotter.walk; SNAP-14", level: .should,
+      why: "An unknown error looks like a failure of the snapshotter, and is tried again."
+    ) { subject in
+      try await subject.connected { api in
+        for filters in [["kind=="], ["kind==active", "kind=="], [","]] {
+          _ = try await expectStatus(.invalidArgument, from: "List with the filters \(filters)") { _ = try await subject.list(api, filters) }
+        }
+      }
     },
     wire("wire.list.many", "a long listing comes whole, in messages that every client takes", "Snapshotter.walk; SNAP-14") { subject, api in
       let long = String(repeating: "v", count: 4000)
@@ -212,12 +227,49 @@ public enum WireSnapshotterSuite {
       }
       try expectEqual(try await subject.names(api).count, 20, "snapshots listed")
     },
+    wire(
+      "wire.cancelled-calls", "a call that is given up returns at once, and is done whole or not at all", "gRPC, cancellation; SNAP-05, SNAP-07, SNAP-12",
+      threads: ["containerd/containerd#1724"]
+    ) { subject, api in
+      try await subject.prepare(api, "making")
+      try await subject.commit(api, "base", "making")
+      for round in 0..<24 {
+        let delay = Duration.microseconds(round * round * 15)
+        try await givenUp("Prepare", after: delay) { try await subject.prepare(api, "a\(round)", "base") }
+        try await inTime("making what a given up Prepare may have made") {
+          do { try await subject.prepare(api, "a\(round)", "base") } catch let error as RPCError where error.code == .alreadyExists {}
+        }
+        let info = try await subject.stat(api, "a\(round)")
+        try expect(info.kind == .active && info.parent == "base", "what a given up Prepare and another made: \(info.kind) on \"\(info.parent)\"")
+        try await givenUp("Usage", after: delay) { try await subject.usage(api, "a\(round)") }
+        try await givenUp("Commit", after: delay) { try await subject.commit(api, "c\(round)", "a\(round)") }
+        try await inTime("committing what a given up Commit may have committed") {
+          do { try await subject.commit(api, "c\(round)", "a\(round)") } catch let error as RPCError
+            where error.code == .notFound || error.code == .alreadyExists
+          {}
+        }
+        try expectEqual(try await subject.stat(api, "c\(round)").kind, .committed, "kind after a given up Commit and another")
+        try await givenUp("Remove", after: delay) { try await subject.remove(api, "c\(round)") }
+        try await inTime("removing what a given up Remove may have removed") {
+          do { try await subject.remove(api, "c\(round)") } catch let error as RPCError where error.code == .notFound {}
+        }
+      }
+      try expectEqual(try await subject.names(api), ["base"], "names left")
+    },
     ContractCase("wire.reconnect", "what one connection made, the next one finds", "Snapshotter; gRPC", why: "Clients come and go; snapshots stay.") {
       subject in
       try await subject.connected { api in _ = try await subject.prepare(api, "a", labels: ["k": "v"]) }
       try await subject.connected { api in try expectEqual(try await subject.stat(api, "a").labels, ["k": "v"], "labels on another connection") }
     },
   ]
+
+  /// Starts a call, gives it up, and waits for its end, whatever that is.
+  private static func givenUp(_ what: String, after delay: Duration, _ body: @escaping @Sendable () async throws -> Void) async throws {
+    let call = Task { try await body() }
+    try await Task.sleep(for: delay)
+    call.cancel()
+    _ = try await inTime("a \(what) that was given up", seconds: 5) { await call.result }
+  }
 
   private static func wire(
     _ id: String, _ sentence: String, _ statement: String, threads: [String] = [],

@@ -72,6 +72,14 @@ public struct WireSnapshotterSubject: Sendable {
     ).info
   }
 
+  package func usage(_ api: API, _ key: String) async throws {
+    _ = try await api.usage(
+      .with {
+        $0.snapshotter = snapshotter
+        $0.key = key
+      }, metadata: headers)
+  }
+
   /// The messages of a listing.
   package func list(_ api: API, _ filters: [String] = []) async throws -> [Containerd_Services_Snapshots_V1_ListSnapshotsResponse] {
     try await api.list(

@@ -3,15 +3,21 @@
 /// A set is true when any of its filters is; an empty set, or an empty filter, matches everything. A filter is a comma-separated
 /// conjunction of `path`, `path==value`, `path!=value`, `path~=regex`. Path parts and values may be quoted: `labels."a.b"=="x y"`.
 public struct FilterSet: Sendable {
-  public static let all = FilterSet(filters: [])
+  public static let all = FilterSet()
+  /// The filters as they were written, for whoever hands them on.
+  public let texts: [String]
   let filters: [Filter]
 
-  init(filters: [Filter]) { self.filters = filters }
+  private init() {
+    texts = []
+    filters = []
+  }
 
   /// `invalidArgument` names the filter and the place where it stops making sense.
   public init(parsing texts: [String]) throws(ContainerdError) {
     var filters: [Filter] = []
     for text in texts { filters.append(try FilterParser.parse(text)) }
+    self.texts = texts
     self.filters = filters
   }
 

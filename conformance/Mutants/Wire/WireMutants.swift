@@ -41,6 +41,57 @@ enum WireMutants {
       (request: inout Containerd_Services_Snapshots_V1_ListSnapshotsRequest) in
       request.filters = []
     },
+    requests("SG18", "of several filters all must match", kills: ["wire.list.filters"], symptom: "names listed with") {
+      (request: inout Containerd_Services_Snapshots_V1_ListSnapshotsRequest) in
+      if request.filters.count > 1 { request.filters = [request.filters.joined(separator: ",")] }
+    },
+    requests("SG19", "parents are no field of filters", kills: ["wire.list.filters"], symptom: "parent==") {
+      (request: inout Containerd_Services_Snapshots_V1_ListSnapshotsRequest) in
+      request.filters = request.filters.map { $0.hasPrefix("parent==") ? "" : $0 }
+    },
+    requests("SG20", "of several filters a bad one is passed over", kills: ["wire.list.bad-filter"], symptom: "succeeded") {
+      (request: inout Containerd_Services_Snapshots_V1_ListSnapshotsRequest) in
+      if request.filters.count > 1 { request.filters.removeAll { $0.hasSuffix("==") } }
+    },
+    status("SG21", "a bad filter is an unknown error", kills: ["wire.list.bad-filter-class"], symptom: "unknown") {
+      $0.message.contains("filter") ? RPCError(code: .unknown, message: $0.message) : $0
+    },
+    responses("SG22", "an active snapshot has no kind", kills: ["wire.info.fields"], symptom: "kind of active") { (stat: inout Stat) in
+      if stat.info.kind == .active { stat.info.kind = .unknown }
+    },
+    mutant(
+      "SG23", "after some calls that were given up nothing is made any more", kills: ["wire.cancelled-calls"], symptom: "too many",
+      Between(refuse: "Prepare", after: 31)),
+    blobs(
+      "SG24", "the content service does not look at filters", kills: ["wire.content.filters", "wire.content.bad-filter"],
+      Between(
+        request: casting {
+          (request: inout Containerd_Services_Content_V1_ListContentRequest) in request.filters = []
+        })),
+    blobs(
+      "SG25", "of several filters of blobs all must match", kills: ["wire.content.filters"], symptom: "blobs listed with",
+      Between(
+        request: casting {
+          (request: inout Containerd_Services_Content_V1_ListContentRequest) in
+          if request.filters.count > 1 { request.filters = [request.filters.joined(separator: ",")] }
+        })),
+    blobs(
+      "SG26", "ingests are not filtered", kills: ["wire.content.status-filters", "wire.content.bad-filter"],
+      Between(
+        request: casting {
+          (request: inout Containerd_Services_Content_V1_ListStatusesRequest) in request.filters = []
+        })),
+    blobs(
+      "SG27", "of several filters of ingests the first counts", kills: ["wire.content.status-filters"], symptom: "ingests listed with",
+      Between(
+        request: casting {
+          (request: inout Containerd_Services_Content_V1_ListStatusesRequest) in request.filters = Array(request.filters.prefix(1))
+        })),
+    blobs(
+      "SG28", "a bad filter of blobs is an unknown error", kills: ["wire.content.bad-filter-class"], symptom: "unknown",
+      Between(error: {
+        $0.code == .invalidArgument ? RPCError(code: .unknown, message: $0.message) : $0
+      })),
     responses("M079", "a listing ends early, with the status OK", kills: ["wire.list.many"], symptom: "snapshots listed") { (list: inout List) in
       list.info = Array(list.info.prefix(60))
     },
@@ -69,6 +120,12 @@ enum WireMutants {
   private static func mutant(_ id: String, _ sentence: String, kills: [String], symptom: String = "", _ between: Between) -> Mutant {
     Mutant(id, sentence, in: .grpc, on: "inproc:grpc", kills: kills, symptom: symptom, scope: ["wire.*"]) {
       $0.wrap(WireSnapshotterSubject.self) { $0.interceptors.append(between.fresh()) }
+    }
+  }
+  /// Between a content service and who lists it.
+  private static func blobs(_ id: String, _ sentence: String, kills: [String], symptom: String = "", _ between: Between) -> Mutant {
+    Mutant(id, sentence, in: .grpc, on: "inproc:grpc", kills: kills, symptom: symptom, scope: ["wire.content.*"]) {
+      $0.wrap(WireContentSubject.self) { $0.interceptors.append(between.fresh()) }
     }
   }
   private static func status(_ id: String, _ sentence: String, kills: [String], symptom: String = "", _ change: @escaping @Sendable (RPCError) -> RPCError)

@@ -71,12 +71,23 @@ extension ContentStoreSuite {
       for (filters, expected) in [
         (["labels.kind==small"], [a, b]), (["labels.kind!=small"], [c]), (["labels.kind"], [a, b, c]), (["labels.\"a b.c\"==x"], [a]),
         (["labels.kind~=^l"], [c]),
-        (["labels.kind==small,size==2"], [b]), (["size==1", "size==3"], [a, c]), (["digest==\(b)"], [b]), (["labels.none"], []), ([""], [a, b, c]),
+        (["labels.kind==small,digest==\(b)"], [b]), (["labels.kind==large", "digest==\(a)"], [a, c]), (["digest==\(b)"], [b]), (["labels.none"], []),
+        ([""], [a, b, c]),
       ] as [([String], [Digest])] {
         let seen = Visited<Digest>()
         try await subject.store.walk(FilterSet(parsing: filters)) { seen.append($0.digest) }
         try expectEqual(seen.items.sorted(), expected.sorted(), "blobs that match \(filters)")
       }
+    },
+    ContractCase(
+      "content.walk.filter-size", "blobs can be asked for by their size", "ContentStore.walk; FilterSet", level: .may,
+      why: "the field is among those of a blob, but not every store has it"
+    ) { subject in
+      let a = try await subject.put(bytes("a"), ref: "a")
+      let b = try await subject.put(bytes("bb"), ref: "b")
+      let c = try await subject.put(bytes("ccc"), ref: "c")
+      try expectEqual(try await subject.walked("size==2"), [b], "blobs of 2 bytes")
+      try expectEqual(try await subject.walked("size==1", "size==3"), [a, c], "blobs of 1 or 3 bytes")
     },
     ContractCase("content.walk.infos", "a walk tells what info tells", "ContentStore.walk") { subject in
       for number in 0..<5 { try await subject.put(pattern(number, count: number), labels: ["n": "\(number)"]) }

@@ -3,7 +3,7 @@
 import re
 
 PART = r'(?:[\w/-]+|"(?:[^"\\]|\\.)*")'
-TERM = re.compile(rf'({PART}(?:\.{PART})*)(?:(==|!=|~=)("(?:[^"\\]|\\.)*"|[^,]*))?(?:,|$)')
+TERM = re.compile(rf'({PART}(?:\.{PART})*)(?:(==|!=|~=)("(?:[^"\\]|\\.)*"|[^,"\s]+))?(,|$)')
 
 
 def _plain(text):
@@ -17,6 +17,8 @@ def parse(text):
         found = TERM.match(text, position)
         if not found:
             raise ValueError(f"filter {text!r}: not understood at {text[position:]!r}")
+        if found[4] and found.end() == len(text):
+            raise ValueError(f"filter {text!r}: ends with a comma")
         path = [_plain(part) for part in re.findall(PART, found[1])]
         operator, value = found[2], _plain(found[3] or "")
         if operator == "~=":
