@@ -11,6 +11,16 @@ public struct MountingTrees: TreeAccess {
   /// - Parameter mountPoint: an empty directory, made if it is not there; any number of calls may share it.
   public init(mountPoint: String) { self.mountPoint = mountPoint }
 
+  /// By its path in the upper directory of an overlay, or in what is bound writable.
+  public func stored(_ path: String, of mounts: [Mount]) throws -> (any StoredFile)? {
+    let uppers = mounts.flatMap { mount in
+      let upper = mount.options.filter { $0.hasPrefix("upperdir=") }.map { String($0.dropFirst(9)) }
+      return mount.options.contains { $0 == "bind" || $0 == "rbind" } && !mount.isReadOnly ? [mount.source] : upper
+    }
+    guard let file = uppers.first.map({ "\($0)/\(path)" }), access(file, F_OK) == 0 else { return nil }
+    return try OpenFile(path: file)
+  }
+
   public func enter(_ mounts: [Mount], _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
     let target = mountPoint
     try await DedicatedThread.run {
@@ -23,6 +33,19 @@ public struct MountingTrees: TreeAccess {
       }
       try body(PlainTree(root: target))
     }
+  }
+}
+
+/// A file by its descriptor.
+private final class OpenFile: StoredFile {
+  private let file: OwnedFD
+  init(path: String) throws { file = try Files.open(path, O_RDONLY | O_NOFOLLOW) }
+
+  func links() throws -> Int {
+    var status = stat()
+    let raw = file.raw
+    try check("fstat", "a stored file") { fstat(raw, &status) }
+    return Int(status.st_nlink)
   }
 }
 

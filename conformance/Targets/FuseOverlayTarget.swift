@@ -34,6 +34,8 @@ struct FuseOverlayTrees: TreeAccess {
     log = workspace.directory + "/fuse-overlayfs.log"
   }
 
+  func stored(_ path: String, of mounts: [Mount]) throws -> (any StoredFile)? { try MountingTrees(mountPoint: mountPoint).stored(path, of: mounts) }
+
   func enter(_ mounts: [Mount], _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
     let (target, log) = (mountPoint, log)
     try await DedicatedThread.run {

@@ -76,6 +76,8 @@ struct RecordingTrees: TreeAccess {
   let base: any TreeAccess
   let record: Record
 
+  func stored(_ path: String, of mounts: [Mount]) throws -> (any StoredFile)? { try base.stored(path, of: mounts) }
+
   func enter(_ mounts: [Mount], _ body: @escaping @Sendable (any Tree) throws -> Void) async throws {
     for mount in mounts {
       let options = mount.options.isEmpty ? [] : ["-o", mount.options.joined(separator: ",")]

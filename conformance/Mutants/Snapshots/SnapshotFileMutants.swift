@@ -54,7 +54,10 @@ extension SnapshotMutants {
         try await base.remove(key)
       }
     },
-    overlay("M037", "snapshots on one parent share a directory", in: .concurrency, kills: ["snapshots.race.own-trees", "snapshots.race.many-keys"]) {
+    overlay(
+      "M037", "snapshots on one parent share a directory", in: .concurrency,
+      kills: ["snapshots.race.own-trees", "snapshots.race.many-keys", "snapshots.mounts.apart"]
+    ) {
       let first = Kept<[String: [Mount]]>([:])
       $0.onPrepare = { base, key, parent, labels in
         let mounts = try await base.prepare(key, parent: parent, labels: labels)

@@ -4,7 +4,7 @@ import Protocols
 
 /// Faults of snapshotters.
 enum SnapshotMutants {
-  static let all: [Mutant] = making + committing + removing + asking + walking + races + limits + files + measures + controls
+  static let all: [Mutant] = making + committing + removing + asking + walking + races + limits + files + measures + exactness + space + controls
 
   static func mutant(
     _ id: String, _ sentence: String, in group: CaseGroup = .snapshotMetadata, on base: String = "inproc:fake", kills: [String], symptom: String = "",

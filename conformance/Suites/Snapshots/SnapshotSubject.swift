@@ -64,8 +64,20 @@ public struct SnapshotSubject: Sendable {
 
 /// Where mounts can be performed.
 public protocol TreeAccess: Sendable {
+  /// A file of the tree where the backend keeps it, looked at around the mounts; nil where that cannot be told from them.
+  func stored(_ path: String, of mounts: [Mount]) throws -> (any StoredFile)?
   /// Performs the mounts, as a unit, lets the body work in the tree that they make, and undoes them. Errors of the body are thrown on.
   func enter(_ mounts: [Mount], _ body: @escaping @Sendable (any Tree) throws -> Void) async throws
+}
+
+extension TreeAccess {
+  public func stored(_ path: String, of mounts: [Mount]) throws -> (any StoredFile)? { nil }
+}
+
+/// A file on the backend's own disk, held on to whatever becomes of its names.
+public protocol StoredFile: Sendable {
+  /// How many names it has left. Without one its space is free as soon as nobody holds it.
+  func links() throws -> Int
 }
 
 /// Files of a mounted tree, by paths relative to its root. Blocking. Every failure is thrown.
@@ -98,4 +110,5 @@ extension Tree {
 public enum SnapshotterSuite {
   public static let cases =
     making + committing + removing + asking + walks + naming + concurrency + trees + lives + races + usages + mounting + mounted + limits
+    + exactness + space + together
 }
