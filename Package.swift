@@ -109,12 +109,6 @@ let core: [Target] = [
   tests("MetadataTests", ["Metadata", "InMemoryFakes", "Hashing", "Protocols", "ConformanceSuites", "TestSupport", grdb]),
   tests("ImageTests", ["ImagePull", "ImageUnpack", "OCI", "InMemoryFakes", "Protocols", "Hashing", "TestSupport"]),
   tests("ContainerSpecTests", ["ContainerSpec", "OCI", "Protocols"]),
-  tests(
-    "BoundaryTests",
-    [
-      "ImagePull", "ImageUnpack", "InMemoryFakes", "LocalContentStore", "OverlaySnapshotter", "LayerArchive", "Protocols", "Hashing", "SystemKit",
-      "ConformanceSuites", "TestSupport",
-    ]),
   tests("LinuxRuntimeTests", ["LinuxRuntime", "SystemKit", "CLinux", "CInit", "TestSupport"]),
   tests("ShimTests", ["ShimServer", "ShimWire", "LinuxRuntime", "SystemKit", "CLinux", "TestSupport"]),
 ]
@@ -189,6 +183,7 @@ let network: [Target] = [
   tests("DaemonConfigurationTests", ["DaemonConfiguration", "Protocols"]),
   tests("CommandLineTests", ["containerd-ref", "ImagePull", "Protocols", logging, argumentParser]),
   tests("ContainerdAPITests", ["ContainerdAPI", "ShimWire", swiftProtobuf]),
+  tests("BoundaryTests", ["ConformanceKit", "ConformanceSuites", "ConformanceTargets", "TestSupport"]),
   tests(
     "ConformanceTests",
     [

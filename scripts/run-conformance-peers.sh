@@ -57,6 +57,7 @@ judge crun oci-runtime:/usr/bin/crun crun-1.8.1
 judge containerd-shim-runc-v2 shim:/usr/bin/containerd-shim-runc-v2 containerd-shim-runc-v2-1.6.20
 judge ctr-content-fetch "registry-client:ctr -a $sock -n {id} content fetch --plain-http {ref}&verify=ctr -a $sock -n {id} content get {digest}" containerd-1.6.20-pull
 judge skopeo "registry-client:skopeo copy --src-tls-verify=false docker://{ref} oci:{dir}/layout:x&verify=cat {dir}/layout/blobs/sha256/{hex}" skopeo-1.9.3
+judge ctr-images-pull "pipeline-client:ctr -a {socket} -n {namespace} images pull --plain-http --snapshotter {snapshotter} {ref}&fetch=ctr -a {socket} -n {namespace} content fetch --plain-http {ref}" ctr-1.6.20-pipeline
 echo
 "$program" matrix "$out"/*.json -o "$out/matrix.html" || red=1
 echo

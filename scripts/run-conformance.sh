@@ -15,7 +15,7 @@ red=0
 echo
 "$program" selftest || red=1
 
-targets=(inproc:fake inproc:overlay inproc:fuse-overlayfs inproc:fake-remote inproc:grpc inproc:metadata inproc:daemon inproc:pull
+targets=(inproc:fake inproc:overlay inproc:fuse-overlayfs inproc:fake-remote inproc:grpc inproc:metadata inproc:daemon inproc:ref-daemon inproc:pull inproc:pipeline
   oci-runtime:refrun shim:containerd-shim-ref-v2)
 for target in "${targets[@]}"; do
   name=${target//[:\/]/-}
@@ -32,6 +32,11 @@ for target in "${targets[@]}"; do
   echo
   "$program" run "$target" --jobs "$jobs" --name "$target" --output "$out/$name" --save "$out/$name.json" "${known[@]}" || red=1
 done
+
+echo
+pull="$build/containerd-ref pull --address {socket} -n {namespace} --plain-http --snapshotter {snapshotter}"
+"$program" run "pipeline-client:$pull {ref}&fetch=$pull --fetch-only {ref}" --jobs "$jobs" --name containerd-ref-pull --output "$out/containerd-ref-pull" \
+  --save "$out/containerd-ref-pull.json" || red=1
 
 echo
 "$program" mutate --jobs "$jobs" --quiet --known-failing conformance/baselines/refrun.txt --save "$out/mutation.json" || red=1

@@ -18,6 +18,7 @@ public enum MutantCatalogue {
     PullMutants.all,
     BoundaryMutants.all,
     RuntimeBoundaryMutants.all,
+    ContainerLifeMutants.all,
     RuntimeMutants.all,
     HookMutants.all,
     TaskMutants.all,

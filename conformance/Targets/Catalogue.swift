@@ -33,6 +33,7 @@ public enum Catalogue {
     + [AnyCase](PullSuite.cases, in: .fetch)
     + [AnyCase](BoundarySuite.cases, in: .boundaries)
     + [AnyCase](OCIRuntimeSuite.boundaries, in: .boundaries)
+    + [AnyCase](ContainerLifeSuite.cases, in: .boundaries)
     + [AnyCase](DaemonSuite.cases, in: .leases, ["daemon.namespace": .metadata, "daemon.image": .metadata, "daemon.events": .events])
     + [AnyCase](RuntimeSuite.cases, in: .shim)
     + [AnyCase](ShimSuite.cases, in: .shim)

@@ -48,12 +48,16 @@ enum Connection {
 
   /// Whether somebody listens, asked with connect(2) alone.
   static func requireListener(_ socket: String) async throws {
-    do { try await DedicatedThread.run { try connect(to: socket) } } catch let error as SystemError {
+    do { _ = try await DedicatedThread.run { try connect(to: socket) } } catch let error as SystemError {
       throw SuiteError("\(Worker.backendIsGone)nobody listens on \(socket): \(error.reason)")
     }
   }
 
-  private static func connect(to path: String) throws {
+  /// The process that listens on a socket; 0 if the kernel does not tell.
+  static func listener(on socket: String) async throws -> pid_t { try await DedicatedThread.run { try connect(to: socket) } }
+
+  /// Connects, hangs up, and says who listens.
+  private static func connect(to path: String) throws -> pid_t {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let room = MemoryLayout.size(ofValue: address.sun_path)
@@ -69,6 +73,11 @@ enum Connection {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { CLinux.connect(raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), size) }
       }
     }
+    // struct ucred: pid, uid, gid.
+    var credentials: (pid: Int32, uid: UInt32, gid: UInt32) = (0, 0, 0)
+    var length = socklen_t(12)
+    let told = getsockopt(raw, Int32(SOL_SOCKET), 17, &credentials, &length)  // SO_PEERCRED
     _ = consume owned
+    return told == 0 ? credentials.pid : 0
   }
 }

@@ -1,3 +1,4 @@
+import CLinux
 import ConformanceKit
 import ConformanceSuites
 import ConformanceWireSuites
@@ -16,9 +17,14 @@ extension Target {
   /// `daemon:SOCK`: a whole containerd. Each case has a namespace of its own, and everything in it is removed afterwards.
   static func daemon(_ address: String) throws -> Target? {
     guard let place = try SocketAddress(address, scheme: "daemon", parameters: ["snapshotter"]) else { return nil }
-    var target = Target(address: address, capabilities: [.sha512])
+    var target = Target(address: address, capabilities: geteuid() == 0 ? [.sha512, .programs] : [.sha512])
     target.offerContent(socket: place.path)
     target.sweep = { try await Namespaces.sweep($0, socket: place.path, snapshotter: place.parameters["snapshotter"] ?? "overlayfs") }
+    target[ContainerLifeSubject.self] = { workspace in
+      try await ContainerLife.subject(
+        socket: place.path, snapshotter: place.parameters["snapshotter"] ?? "overlayfs",
+        shim: try Machine.find("containerd-shim-runc-v2") ?? RefDaemon.programBeside("containerd-shim-ref-v2"), in: workspace)
+    }
     target[DaemonSubject.self] = { workspace in
       try await daemonSubject(socket: place.path, snapshotter: place.parameters["snapshotter"] ?? "overlayfs", in: workspace)
     }

@@ -49,6 +49,9 @@ public struct TargetScheme: Sendable {
     TargetScheme(form: "inproc:pipeline", summary: "the puller and the unpacker of this package, between parts that the suite gives them") {
       $0 == "inproc:pipeline" ? .pipeline($0) : nil
     },
+    TargetScheme(form: "inproc:ref-daemon", summary: "the daemon program of this package, started for each case: the lives of containers (root)") {
+      $0 == "inproc:ref-daemon" ? .refDaemon($0) : nil
+    },
     TargetScheme(
       form: "pipeline-client:COMMAND[&fetch=COMMAND]",
       summary: "a program that pulls {ref} through the containerd at {socket}, which the suite plays; the second command only fetches"

@@ -15,11 +15,20 @@ extension BoundaryScene {
     return hash
   }
 
-  /// The tree is what the suite's own parts make of the same image.
+  /// The tree is what the suite's own parts make of the same image, without any pipeline.
   func expectTree(_ what: String, like subject: PipelineSubject) async throws {
     let tree = try await tree()
     let own = try await BoundaryScene(subject, .plain, image: image, registry: registry)
-    try await own.unpack()
+    var parent: String?
+    for layer in image.layers {
+      let writer = try await own.raw.content.writer(ref: layer.chain, expected: IngestExpectation(digest: layer.descriptor.digest))
+      try await writer.write(layer.bytes, at: 0)
+      _ = try await writer.commit(IngestExpectation(), labels: [:])
+      let mounts = try await own.raw.snapshotter.prepare("extract \(layer.chain)", parent: parent, labels: [:])
+      _ = try await own.raw.applier.apply(layer.descriptor, from: own.raw.content, to: mounts, options: ApplyOptions(diffID: layer.diffID))
+      try await own.raw.snapshotter.commit(layer.chain, key: "extract \(layer.chain)", labels: [:])
+      parent = layer.chain
+    }
     let wanted = try await own.tree()
     try expect(tree == wanted, "\(what): the tree \(tree.difference(from: wanted))")
   }

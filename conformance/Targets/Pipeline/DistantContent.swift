@@ -9,18 +9,32 @@ import SystemKit
 /// A content store in another process, whose files are on a file system that only that process sees: the daemon of this package, in a mount namespace of its own.
 enum DistantContent {
   static func open(in workspace: Workspace) async throws -> any ContentStore {
+    let socket = try await RefDaemon.start(in: workspace, hidden: true)
+    let client = try await Connection.open(socket: socket, namespace: "conformance", in: workspace)
+    let content = try await Namespaces.lease(client, "conformance", socket: socket, in: workspace).content
+    workspace.endings.add { try await emptyContent(client.content) }
+    return content
+  }
+}
+
+/// The daemon program of this package, beside this one, with files of its own for the time of a case.
+enum RefDaemon {
+  /// Gives the daemon's socket.
+  /// - Parameter hidden: its files are on a file system that only it sees.
+  static func start(in workspace: Workspace, hidden: Bool) async throws -> String {
     let program = try programBeside("containerd-ref")
     // A socket's path has room for some hundred bytes.
-    var template = Array("/tmp/distant-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp", "/tmp/distant-XXXXXX") }
+    var template = Array("/tmp/daemon-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp", "/tmp/daemon-XXXXXX") }
     let shared = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    let place = workspace.directory + "/distant"
+    let place = workspace.directory + "/daemon"
     try await DedicatedThread.run { try Files.makeDirectories(place) }
     let socket = shared + "/d.sock"
-    let script = "mount -t tmpfs none \"$1\" && exec \"$2\" serve --address \"$3\" --root \"$1/root\" --state \"$1/state\""
-    let words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", place, program, socket]
-    workspace.record.add("a daemon whose files nobody else sees", command: Shell.line(words))
-    let child = try await DedicatedThread.run { try Child(words, log: workspace.directory + "/distant.log") }
+    let serve = [program, "serve", "--address", socket, "--root", place + "/root", "--state", hidden ? place + "/state" : shared + "/state"]
+    let alone = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "mount -t tmpfs none \"$0\" && exec \"$@\"", place]
+    let words = hidden ? alone + serve : serve
+    workspace.record.add(hidden ? "a daemon whose files nobody else sees" : "a daemon", command: Shell.line(words))
+    let child = try await DedicatedThread.run { try Child(words, log: workspace.directory + "/daemon.log") }
     workspace.endings.add {
       try await DedicatedThread.run {
         child.end()
@@ -28,17 +42,14 @@ enum DistantContent {
       }
     }
     for _ in 0..<Int(1000 * workspace.patience) {
-      if Files.exists(socket) { break }
+      if Files.exists(socket) { return socket }
       if child.hasEnded { throw SuiteError("the daemon ended before it listened: \(child.said)") }
       try await Task.sleep(for: .milliseconds(10))
     }
-    let client = try await Connection.open(socket: socket, namespace: "conformance", in: workspace)
-    let content = try await Namespaces.lease(client, "conformance", socket: socket, in: workspace).content
-    workspace.endings.add { try await emptyContent(client.content) }
-    return content
+    throw SuiteError("the daemon does not listen within \(Int(10 * workspace.patience)) s: \(child.said)")
   }
 
-  private static func programBeside(_ name: String) throws -> String {
+  static func programBeside(_ name: String) throws -> String {
     var buffer = [CChar](repeating: 0, count: 4096)
     let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
     let own = String(decoding: buffer[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
