@@ -113,6 +113,7 @@ public final class LocalContentStore: ContentStore {
   }
 
   func writeLabels(_ labels: Labels, of digest: Digest) throws {
+    defer { CrashPoint.pass("labels.written") }
     do { try Files.writeAtomically(LabelFile.encode(labels), to: labelsPath(digest)) } catch { throw ContainerdError(error, "labels of content \(digest)") }
   }
 

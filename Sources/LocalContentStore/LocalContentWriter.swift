@@ -88,12 +88,14 @@ final class LocalContentWriter: ContentWriter {
           throw ContainerdError.outOfRange("ingest \(self.ref): write at \(offset) must occur at current offset \(state.offset)")
         }
         do {
+          CrashPoint.pass("write.begun")
           var done = 0
           while done < bytes.count {
             done += try check("pwrite", "\(self.directory)/data") {
               bytes.withUnsafeBytes { pwrite(self.data.raw, $0.baseAddress! + done, $0.count - done, off_t(state.offset) + off_t(done)) }
             }
           }
+          CrashPoint.pass("write.written")
           state.hasher.update(bytes)
           state.offset += Int64(bytes.count)
           state.updatedAt = try self.touch()

@@ -1,5 +1,6 @@
 import GRDB
 import Protocols
+import SystemKit
 
 /// Removes the blobs and ingests that the backend has and no row names, and the rows of ingests that the backend has not.
 ///
@@ -52,6 +53,7 @@ struct ContentSweep: Sendable {
         present.insert(digest)
         continue
       }
+      CrashPoint.pass("collect.blob")
       do { try await store.backendContent.delete(info.digest) } catch let error as ContainerdError where error.code == .notFound {
       } catch { failures.append("content \(digest): \(error)") }
     }
@@ -63,6 +65,7 @@ struct ContentSweep: Sendable {
     let statuses = Set(try await store.backendContent.statuses(.all).map(\.ref))
     var failures: [String] = []
     for ref in statuses.subtracting(refs).sorted() {
+      CrashPoint.pass("collect.ingest")
       store.holds.revoke(ref)
       do { try await store.backendContent.abort(ref: ref) } catch let error as ContainerdError where error.code == .notFound {
       } catch { failures.append("ingest \(ref): \(error)") }

@@ -1,5 +1,6 @@
 import Protocols
 import Synchronization
+import SystemKit
 
 /// The open end of an ingest of a namespace.
 ///
@@ -121,6 +122,7 @@ final class NamespacedContentWriter: ContentWriter {
       } catch let error as ContainerdError where error.code == .alreadyExists {
         // The bytes came by another way meanwhile; what counts is this namespace's name for them.
       }
+      CrashPoint.pass("metadata.blob")
       return try await name(digest, size: size, labels, mustExist: false)
     }
   }

@@ -1,6 +1,7 @@
 import BlockingIO
 import GRDB
 import Protocols
+import SystemKit
 
 /// The metadata store in one SQLite file, over one content store and any number of snapshotters.
 ///
@@ -88,7 +89,17 @@ public final class SQLiteMetadataStore: MetadataStore {
 
   /// One transaction, on disk when this returns; a throw undoes it.
   func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
-    try await pool.run { try self.wrapped { try self.database.write(body) } }
+    try await pool.run {
+      try self.wrapped {
+        let value = try self.database.write { db in
+          let value = try body(db)
+          CrashPoint.pass("metadata.changed")
+          return value
+        }
+        CrashPoint.pass("metadata.committed")
+        return value
+      }
+    }
   }
 
   /// SQLite's errors, and those of decoding a row, in the words of the contract.

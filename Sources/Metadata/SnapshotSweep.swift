@@ -1,5 +1,6 @@
 import GRDB
 import Protocols
+import SystemKit
 
 /// Removes what a snapshotter has and no row names.
 struct SnapshotSweep: Sendable {
@@ -40,6 +41,7 @@ struct SnapshotSweep: Sendable {
     var leaves = found.doomed.filter { children[$0, default: 0] == 0 }.sorted()
     var failures: [(String, any Error)] = []
     while let leaf = leaves.popLast() {
+      CrashPoint.pass("collect.snapshot")
       do { try await backend.remove(leaf) } catch let error as ContainerdError where error.code == .notFound {
         // Gone by itself: a failed creation cleans up after itself too.
       } catch {

@@ -29,12 +29,22 @@ public final class OverlaySnapshotter: Snapshotter {
     }
     do {
       try Files.makeDirectories("\(root)/snapshots", mode: 0o700)
+      try Self.refuseLostIndex(root)
       self.mountOptions = try OverlayProbe.options(root: root)
     } catch let error as SystemError { throw ContainerdError(error, "overlay snapshotter \(root)") }
     self.root = root
     self.pool = BlockingPool(label: "overlay", width: 8)
     self.index = try SnapshotIndex(path: "\(root)/index.db")
-    try removeLeftovers()
+    // What cannot be removed now is tried again by every cleanup; it is no reason to withhold everything else.
+    _ = try removeLeftovers()
+  }
+
+  /// An empty index would make leftovers of all snapshots, and they would be removed: somebody moved or lost the file.
+  private static func refuseLostIndex(_ root: String) throws {
+    if Files.exists("\(root)/index.db") { return }
+    guard let name = try system("overlay snapshotter \(root)", { try Files.names(in: "\(root)/snapshots").first { Int64($0) != nil } }) else { return }
+    throw ContainerdError.failedPrecondition(
+      "the index \(root)/index.db is missing, but \(root)/snapshots/\(name) is there: put it back, or remove \(root)/snapshots to begin anew")
   }
 
   func directory(_ id: Int64) -> String { "\(root)/snapshots/\(id)" }
@@ -94,7 +104,10 @@ public final class OverlaySnapshotter: Snapshotter {
     for info in infos where filters.matches(info) { try await visit(info) }
   }
 
-  public func cleanup() async throws { try await run { try $0.removeLeftovers() } }
+  public func cleanup() async throws {
+    let failures = try await run { try $0.removeLeftovers() }
+    if !failures.isEmpty { throw ContainerdError.internalError("overlay snapshotter \(root): \(failures.joined(separator: "; "))") }
+  }
 
   public func close() async throws { closed.withLock { $0 = true } }
 
@@ -105,7 +118,9 @@ public final class OverlaySnapshotter: Snapshotter {
     return try await pool.run { try body(self) }
   }
 
-  func system<Value>(_ object: String, _ body: () throws -> Value) throws -> Value {
+  func system<Value>(_ object: String, _ body: () throws -> Value) throws -> Value { try Self.system(object, body) }
+
+  private static func system<Value>(_ object: String, _ body: () throws -> Value) throws -> Value {
     do { return try body() } catch let error as SystemError { throw ContainerdError(error, object) }
   }
 
@@ -159,27 +174,32 @@ public final class OverlaySnapshotter: Snapshotter {
     try Files.removeTree(doomed)
   }
 
-  /// Removes every directory that has no row, and the work directories of layers that are only read.
-  private func removeLeftovers() throws {
+  /// Removes every directory that has no row, and the work directories of layers that are only read. One that cannot be removed keeps no other.
+  /// - Returns: what could not be removed, and why.
+  private func removeLeftovers() throws -> [String] {
     try system("overlay snapshotter \(root)") {
       // Rows are read after the names, and the index does one thing at a time: whoever was making a directory when the names were read
       // has finished when the rows are, so what has no row then belongs to nobody.
       let names = try Files.names(in: "\(root)/snapshots")
       let known = try index.numbers()
       let committed = try index.committedNumbers()
+      var failures: [String] = []
       for name in names {
-        if let id = Int64(name) {
-          if !known.contains(id) {
-            try discard(name)
-          } else if committed.contains(id) {
-            // A commit that was interrupted after its row.
-            try Files.removeTree("\(directory(id))/work")
+        do {
+          if let id = Int64(name) {
+            if !known.contains(id) {
+              try discard(name)
+            } else if committed.contains(id) {
+              // A commit that was interrupted after its row.
+              try Files.removeTree("\(directory(id))/work")
+            }
+          } else if name.hasPrefix("rm-") || name.hasPrefix("new-") {
+            CrashPoint.pass("snapshot.cleanup")
+            try Files.removeTree("\(root)/snapshots/\(name)")
           }
-        } else if name.hasPrefix("rm-") || name.hasPrefix("new-") {
-          CrashPoint.pass("snapshot.cleanup")
-          try Files.removeTree("\(root)/snapshots/\(name)")
-        }
+        } catch { failures.append("\(error)") }
       }
+      return failures
     }
   }
 }

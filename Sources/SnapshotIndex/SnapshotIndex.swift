@@ -1,6 +1,7 @@
 import GRDB
 import Protocols
 import Synchronization
+import SystemKit
 
 /// What a snapshotter knows about its snapshots, in one SQLite file: kinds, parents, labels, usage.
 ///
@@ -147,7 +148,17 @@ public final class SnapshotIndex: Sendable {
 
   private func read<Value>(_ body: (Database) throws -> Value) throws -> Value { try wrapped { try database.read(body) } }
 
-  private func write<Value>(_ body: (Database) throws -> Value) throws -> Value { try wrapped { try database.write(body) } }
+  private func write<Value>(_ body: (Database) throws -> Value) throws -> Value {
+    try wrapped {
+      let value = try database.write { db in
+        let value = try body(db)
+        CrashPoint.pass("index.changed")
+        return value
+      }
+      CrashPoint.pass("index.committed")
+      return value
+    }
+  }
 
   /// SQLite's errors in the words of the contract; what a closure throws passes as it is.
   private func wrapped<Value>(_ body: () throws -> Value) throws -> Value {

@@ -51,6 +51,7 @@ public enum Files {
         }
       }
       try check("fsync", temporary) { fsync(raw) }
+      CrashPoint.pass("file.temporary")
       try check("rename", path) { CLinux.rename(temporary, path) }
     } catch {
       unlink(temporary)

@@ -73,6 +73,36 @@ import Testing
     #expect(try Files.names(in: root + "/snapshots").isEmpty)
   }
 
+  @Test func aLeftoverThatCannotBeRemovedKeepsNothingElseFromStarting() async throws {
+    _ = try OverlaySnapshotter(root: root)
+    for name in ["new-7", "new-8", "rm-9"] { try Files.makeDirectories("\(root)/snapshots/\(name)/fs") }
+    // A mount point cannot be removed, by root neither.
+    let stuck = "\(root)/snapshots/new-8/fs"
+    try Mounts.mount(type: "tmpfs", source: "tmpfs", target: stuck, options: [])
+    do {
+      let s = try OverlaySnapshotter(root: root)
+      #expect(try Files.names(in: root + "/snapshots") == ["new-8"])
+      _ = try await s.prepare("a", parent: nil, labels: [:])
+      await #expect(throws: ContainerdError.self) { try await s.cleanup() }
+      try Mounts.unmount(stuck)
+      try await s.cleanup()
+      #expect(try Files.names(in: root + "/snapshots") == ["1"])
+    } catch {
+      umount2(stuck, Int32(MNT_DETACH))
+      throw error
+    }
+  }
+
+  @Test func anIndexThatIsGoneIsNoReasonToRemoveWhatItNamed() async throws {
+    do {
+      let s = try OverlaySnapshotter(root: root)
+      _ = try await s.prepare("a", parent: nil, labels: [:])
+    }
+    for file in try Files.names(in: root) where file.hasPrefix("index.db") { try Files.removeTree("\(root)/\(file)") }
+    for _ in 0..<2 { #expect(throws: ContainerdError.self) { try OverlaySnapshotter(root: root) } }
+    #expect(Files.exists(root + "/snapshots/1/fs"))
+  }
+
   private func all(_ s: OverlaySnapshotter) async throws -> [SnapshotInfo] {
     let found = Found()
     try await s.walk(.all) { await found.append($0) }

@@ -24,5 +24,6 @@ public enum MutantCatalogue {
     TaskMutants.all,
     ShimMutants.all,
     ModelMutants.all,
+    CrashMutants.all,
   ]
 }

@@ -11,5 +11,6 @@ struct ConformanceCommand: AsyncParsableCommand {
     subcommands: [
       RunCommand.self, ListCommand.self, ReproCommand.self, MutateCommand.self, SelfTestCommand.self, DoctorCommand.self, InitCommand.self, FiguresCommand.self,
       DifferCommand.self, ReplayCommand.self, EngineCheckCommand.self, WorkerCommand.self, KeeperCommand.self,
+      VictimCommand.self,
     ] + ReadingCommands.all)
 }

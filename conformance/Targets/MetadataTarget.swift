@@ -11,6 +11,7 @@ extension Target {
   /// snapshotter that it hands out.
   static func metadata(_ address: String) -> Target {
     var target = Target(address: address, capabilities: [.truncation, .openReaders, .sha512])
+    target.offerMetadataVictims()
     @Sendable func store(_ workspace: Workspace, events: InMemoryEventExchange, now: @escaping @Sendable () -> Timestamp) throws -> SQLiteMetadataStore {
       try SQLiteMetadataStore(
         path: workspace.directory + "/meta.db", content: InMemoryContentStore(), snapshotters: ["overlayfs": InMemorySnapshotter()], events: events, now: now)

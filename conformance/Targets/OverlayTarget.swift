@@ -14,6 +14,7 @@ extension Target {
   /// `inproc:overlay`: the local content store, the overlay snapshotter, and the applier and differ of this package, on real files. Needs root.
   static func overlay(_ address: String) -> Target {
     var target = Target(address: address, capabilities: [.truncation, .openReaders, .sha512, .closing, .files, .longNames, .tmpfile, .inodeStable])
+    target.offerVictims()
     target[ContentSubject.self] = { workspace in
       ContentSubject(store: try LocalContentStore(root: workspace.directory + "/content")) { Digest.of($0, $1) }
     }

@@ -34,6 +34,14 @@ public struct TargetScheme: Sendable {
       form: "snapshotter+grpc://SOCKET[?name=NAME]",
       summary: "a proxy-plugin snapshotter with an empty store of its own; with a name, the snapshotter NAME of the containerd that listens there"
     ) { try snapshotterAtSocket($0) },
+    TargetScheme(
+      form: "snapshotter-program:COMMAND",
+      summary: "a proxy-plugin snapshotter by the line of shell that starts it on {root}, to listen on {socket}: each case starts one, and may kill it",
+      open: Target.snapshotterProgram),
+    TargetScheme(
+      form: "containerd:PROGRAM[?snapshotter=NAME]",
+      summary: "a containerd by its program: each case starts one on a directory of its own, and may kill it (root); crash and restart only",
+      open: Target.containerdProgram),
     TargetScheme(form: "content+grpc://SOCKET", summary: "the content service of the containerd that listens there") { address in
       try SocketAddress(address, scheme: "content+grpc").map { .content(address, socket: $0.path) }
     },

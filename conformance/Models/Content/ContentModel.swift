@@ -103,6 +103,24 @@ package struct ContentModel: SequentialModel {
     return .answer(.digest(Self.digest(ingest.bytes)))
   }
 
+  /// What is there when the store's process has ended: no writer is open any more.
+  package var afterTheEnd: ContentModel {
+    var model = self
+    for number in writers.keys { model.writers[number]?.phase = .closed }
+    for ref in ingests.keys { model.ingests[ref]?.holder = nil }
+    return model
+  }
+  package func with(_ ref: String, followedBy text: String) -> ContentModel {
+    var model = self
+    model.ingests[ref]?.bytes += text
+    return model
+  }
+  package func without(_ ref: String) -> ContentModel {
+    var model = self
+    model.ingests[ref] = nil
+    return model
+  }
+
   /// The ref that a writer holds.
   package func held(_ number: Int) -> String? {
     guard let writer = writers[number], writer.phase == .open, ingests[writer.ref]?.holder == number else { return nil }

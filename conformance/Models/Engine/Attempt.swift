@@ -85,5 +85,7 @@ package final class Attempt {
 
   /// Takes down what is about to be done; the outcome comes with `came`.
   package func does(_ text: String, command: String = "") { story.append(Step(text: text, command: command, outcome: "")) }
+  /// The story starts anew: what came before has nothing to do with what comes now.
+  package func begins(_ text: String) { story = [Step(text: text, command: "", outcome: "")] }
   package func came(_ outcome: String) { if !story.isEmpty { story[story.count - 1].outcome = outcome } }
 }

@@ -17,6 +17,11 @@ package struct SnapshotMachine {
     attempt.does(operation.description, command: operation.command)
     let result = try await driver.perform(operation)
     attempt.came("\(result.came)")
+    try judge(operation, result)
+  }
+
+  /// Does with the model what was done with the snapshotter, and compares.
+  package mutating func judge(_ operation: SnapshotOperation, _ result: SnapshotDriver.Result) throws {
     let expected = model.expects(operation)
     if !expected.allows(result.came) {
       throw Finding(kind: operation.verb, what: operation.description, expected: "\(expected)", actual: "\(result.came)")
@@ -45,6 +50,12 @@ package struct SnapshotMachine {
     default: break
     }
     for info in result.infos { try times(info, operation) }
+  }
+
+  /// What has become of the snapshotter while nobody got an answer: of the keys that were touched, times and mounts are unknown.
+  package mutating func adopt(_ model: SnapshotModel, touched: [String]) {
+    self.model = model
+    for key in touched { forget(key) }
   }
 
   private mutating func forget(_ key: String) {

@@ -5,6 +5,7 @@
 """
 
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -253,7 +254,9 @@ def handler(store, service, name):
                     response = method(request)
                     store.db.execute("commit")
                 except BaseException:
-                    store.db.execute("rollback")
+                    # Out of space, SQLite has rolled back by itself.
+                    if store.db.in_transaction:
+                        store.db.execute("rollback")
                     store.sweep()
                     raise
                 # The metadata is the truth, and files follow it.
@@ -262,6 +265,9 @@ def handler(store, service, name):
             return response
         except Refused as refusal:
             context.abort(refusal.code, str(refusal))
+        except (OSError, sqlite3.OperationalError) as error:
+            full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
+            context.abort(Code.RESOURCE_EXHAUSTED if full else Code.UNKNOWN, str(error))
 
     def stream(request, context):
         yield from answer(request, context)
