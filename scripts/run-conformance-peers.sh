@@ -49,9 +49,8 @@ sock=$scratch/containerd.sock
 judge containerd-overlayfs "snapshotter+grpc://$sock?name=overlayfs" containerd-1.6.20-overlayfs snapshots.race.usage \
   "fails now and then, with a file that is gone when it is counted (docs/findings/snapshotters.md)"
 judge containerd-native "snapshotter+grpc://$sock?name=native" containerd-1.6.20-native
-judge containerd-content "content+grpc://$sock" containerd-1.6.20-content content.model \
-  "what a closed writer answers behind the wire is undecided (ROADMAP.md)"
-judge containerd-daemon "daemon://$sock" containerd-1.6.20-content content.model "as for the content store"
+judge containerd-content "content+grpc://$sock" containerd-1.6.20-content
+judge containerd-daemon "daemon://$sock" containerd-1.6.20-content
 # Crash and restart: each case starts a containerd of its own. Only what does not depend on the moment of a kill: what fails now and then is no known failure.
 lasting=()
 for cases in 'restart.*' crash.content.resume crash.content.free-ref crash.snapshots.leftovers crash.snapshots.stray-directory 'crash.snapshots.missing-*'; do

@@ -46,8 +46,9 @@ actor RemoteContentWriter: ContentWriter {
 
   func open() async throws { try await send(Request.with { $0.action = .stat }) }
 
+  /// Asks: the ingest may have been aborted since the last message.
   func status() async throws -> IngestStatus {
-    try checkOpen()
+    try await send(Request.with { $0.action = .stat })
     return IngestStatus(
       ref: ref, offset: offset, total: last.total, expected: expected.digest, startedAt: Timestamp(wire: last.startedAt),
       updatedAt: Timestamp(wire: last.updatedAt))
@@ -73,7 +74,8 @@ actor RemoteContentWriter: ContentWriter {
   /// The wire can only start over: by a write at 0, here of nothing.
   func truncate(to position: Int64) async throws {
     try checkOpen()
-    if position == offset { return }
+    // To 0 it is asked for in any case: the ingest may have been aborted.
+    if position == offset && position > 0 { return }
     if position < 0 || position > offset { throw ContainerdError.outOfRange("ingest \(ref): truncate to \(position) of \(offset) bytes") }
     if position > 0 { throw ContainerdError.notImplemented("ingest \(ref): truncate to \(position) through the API") }
     try await send(Request.with { $0.action = .write })

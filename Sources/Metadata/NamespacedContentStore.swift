@@ -48,18 +48,13 @@ struct NamespacedContentStore: ContentStore {
 
   /// The blob's row, the lease and the end of the ingest, as one. True if the namespace had the blob.
   ///
-  /// A linking writer has nothing but its ingest's row to be an upload with: for it, `mustExist`.
-  func record(
-    _ digest: Digest, size: Int64, labels: Labels, ref: String, backendRef: String, mustExist: Bool
-  ) async throws -> Bool {
+  /// Whoever aborts the ingest takes its row away: of an abort and a commit at the same time one succeeds.
+  func record(_ digest: Digest, size: Int64, labels: Labels, ref: String, backendRef: String) async throws -> Bool {
     try await store.write { db in
       // By the backend's ref: an ingest begun anew under the same ref is another one.
       try db.execute(sql: "DELETE FROM ingest WHERE namespace = ? AND backendRef = ?", arguments: [scope.namespace, backendRef])
-      if db.changesCount > 0 {
-        try db.removeFromLeases(scope.namespace, type: "ingests", id: ref)
-      } else if mustExist {
-        throw ContainerdError.notFound("ingest ref \(ref)")
-      }
+      if db.changesCount == 0 { throw ContainerdError.notFound("ingest ref \(ref)") }
+      try db.removeFromLeases(scope.namespace, type: "ingests", id: ref)
       try db.addToLease(scope, type: "content", id: digest.description)
       if try exists(db, digest) { return true }
       let now = store.now().description

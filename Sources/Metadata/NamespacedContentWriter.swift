@@ -123,7 +123,7 @@ final class NamespacedContentWriter: ContentWriter {
         // The bytes came by another way meanwhile; what counts is this namespace's name for them.
       }
       CrashPoint.pass("metadata.blob")
-      return try await name(digest, size: size, labels, mustExist: false)
+      return try await name(digest, size: size, labels)
     }
   }
 
@@ -132,12 +132,12 @@ final class NamespacedContentWriter: ContentWriter {
     return try await owner.store.contentGate.passing {
       // The other namespace may have let go of it, and a collection may have run, since the writer was opened.
       _ = try await owner.store.backendContent.info(present.digest)
-      return try await name(present.digest, size: present.size, labels, mustExist: true)
+      return try await name(present.digest, size: present.size, labels)
     }
   }
 
-  private func name(_ digest: Digest, size: Int64, _ labels: Labels, mustExist: Bool) async throws -> Digest {
-    let had = try await owner.record(digest, size: size, labels: labels, ref: ref, backendRef: hold.backendRef, mustExist: mustExist)
+  private func name(_ digest: Digest, size: Int64, _ labels: Labels) async throws -> Digest {
+    let had = try await owner.record(digest, size: size, labels: labels, ref: ref, backendRef: hold.backendRef)
     if had { throw ContainerdError.alreadyExists("content \(digest)") }
     owner.store.publish(.contentCreate(digest: digest, size: size, mediaType: ""), in: owner.scope.namespace)
     return digest

@@ -87,6 +87,17 @@ struct ContentTests {
     await expectError(.notFound, "ingest ref r") { try await store.abort(ref: "r") }
   }
 
+  @Test func ofAnAbortAndACommitAtTheSameTimeOneSucceeds() async throws {
+    let fixture = try Fixture()
+    let store = try fixture.store.content(in: fixture.scope())
+    let writer = try await store.writer(ref: "r", expected: IngestExpectation())
+    try await writer.write([1, 2, 3], at: nil)
+    // The abort comes when the backend has begun to make the blob.
+    fixture.content.state.withLock { $0.beforeCommit = { try await store.abort(ref: "r") } }
+    await expectError(.notFound, "ingest ref r") { _ = try await writer.commit(IngestExpectation(), labels: [:]) }
+    #expect(try await fixture.digests().isEmpty && store.statuses(.all).isEmpty)
+  }
+
   @Test func aNamespaceHasABlobOnce() async throws {
     let fixture = try Fixture()
     let store = try fixture.store.content(in: fixture.scope())

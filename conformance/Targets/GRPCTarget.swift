@@ -21,7 +21,7 @@ extension Target {
     }
     target[ContentSubject.self] = { workspace in
       let client = try await Connection.open(socket: try await serve(in: workspace), namespace: "conformance", in: workspace)
-      return ContentSubject(store: client.content) { Digest.of($0, $1) }
+      return ContentSubject(store: client.content, rules: ContentRules(wire: true)) { Digest.of($0, $1) }
     }
     target[WireContentSubject.self] = { workspace in
       let socket = try await serve(in: workspace)

@@ -29,7 +29,7 @@ extension Target {
     }
     target[ContentSubject.self] = { workspace in
       let store = try store(workspace, events: InMemoryEventExchange(), now: TestClock(follows: true).now)
-      return ContentSubject(store: try store.content(in: Scope(namespace: "n"))) { Digest.of($0, $1) }
+      return ContentSubject(store: try store.content(in: Scope(namespace: "n")), rules: .namespace) { Digest.of($0, $1) }
     }
     target[SnapshotSubject.self] = { workspace in
       let store = try store(workspace, events: InMemoryEventExchange(), now: TestClock(follows: true).now)

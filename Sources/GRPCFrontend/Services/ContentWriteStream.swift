@@ -43,8 +43,9 @@ struct ContentWriteStream {
   /// Throws `alreadyExists` if the namespace has the blob by now: what was uploaded of it is of no use to anybody.
   private func refuse(_ digest: Digest, ref: String, _ writer: any ContentWriter) async throws {
     do { _ = try await store.info(digest) } catch let error as ContainerdError where error.code == .notFound { return }
-    await writer.close()
+    // While the writer still holds the ref: once it is closed, the ingest may be somebody else's.
     do { try await store.abort(ref: ref) } catch let error as ContainerdError where error.code == .notFound {}
+    await writer.close()
     throw ContainerdError.alreadyExists("blob with expected digest \(digest)")
   }
 

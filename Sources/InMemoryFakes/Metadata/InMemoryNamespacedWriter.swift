@@ -29,10 +29,10 @@ struct InMemoryNamespacedWriter: ContentWriter {
       let size = try await backend.status().offset
       let digest = try await commitBytes(wanted.or(expected))
       let isNew = try store.write(scope.namespace) { objects -> Bool in
-        if objects.ingests[ref]?.backendRef == backendRef {
-          objects.ingests[ref] = nil
-          objects.release("ingests", ref)
-        }
+        // Whoever aborts takes the ingest away: of an abort and a commit at the same time one succeeds.
+        guard objects.ingests[ref]?.backendRef == backendRef else { throw ContainerdError.notFound("ingest ref \(ref) (aborted)") }
+        objects.ingests[ref] = nil
+        objects.release("ingests", ref)
         try objects.hold("content", digest.description, for: scope)
         if objects.content[digest] != nil { return false }
         let time = store.now()

@@ -19,6 +19,8 @@ final class ContentBackend: ContentStore {
     var ingests: [String: [UInt8]] = [:]
     var held: Set<String> = []
     var failingDeletes: Set<Digest> = []
+    /// Called between the end of an upload and its blob.
+    var beforeCommit: (@Sendable () async throws -> Void)?
     /// Opened and written bytes, to see what was uploaded at all.
     var bytesWritten = 0
   }
@@ -110,6 +112,7 @@ struct BackendWriter: ContentWriter {
     let bytes = try change { $0 }
     let digest = testDigest(bytes)
     await close()
+    try await store.state.withLock { $0.beforeCommit }?()
     if let size = expected.size, size != bytes.count { throw ContainerdError.failedPrecondition("ingest \(ref): unexpected commit size") }
     if let wanted = expected.digest, wanted != digest { throw ContainerdError.failedPrecondition("ingest \(ref): unexpected commit digest") }
     return try store.state.withLock { state in

@@ -1,3 +1,4 @@
+import ConformanceSuites
 import Protocols
 
 /// Draws operations on a content store that are worth doing in a state.
@@ -6,6 +7,8 @@ package struct ContentGenerator: Sendable {
   package var walks = true
   /// Writers of other clients are not ours to use.
   package var mine: Set<Int>?
+  /// Whether openings may say what they expect.
+  package var expectations = true
   package init() {}
 
   /// Short texts, so that the same blob is made in different ways.
@@ -14,8 +17,8 @@ package struct ContentGenerator: Sendable {
 
   package func draw(_ attempt: Attempt, _ model: ContentModel, next writer: Int) -> ContentOperation {
     let usable = model.writers.keys.filter { mine?.contains($0) ?? true }.sorted()
-    let open = usable.filter { model.held($0) != nil }
-    let stale = usable.filter { model.held($0) == nil }
+    let open = usable.filter { model.holds($0) != nil }
+    let stale = usable.filter { model.holds($0) == nil }
     var verbs: [(Int, Verb)] = [(14, .open), (4, .abort), (3, .status), (4, .info), (3, .update), (4, .read), (8, .delete)]
     if walks { verbs += [(3, .walk), (3, .statuses)] }
     if !usable.isEmpty { verbs += [(30, .write), (16, .commit), (5, .close), (7, .writerStatus), (6, .startOver)] }
@@ -29,10 +32,11 @@ package struct ContentGenerator: Sendable {
     switch verb {
     case .open:
       let ref = attempt.one(of: refs)
-      let size = attempt.chance(25) ? Int64(attempt.draw(3) + 1) : nil
-      let blob = attempt.chance(20) ? attempt.one(of: Self.texts) : nil
-      // Whether an ingest that began without an expected size takes one from a later opening is left open.
-      return .open(writer, ref: ref, size: model.ingests[ref]?.total == 0 ? nil : size, blob: blob)
+      var size = attempt.chance(25) ? Int64(attempt.draw(3) + 1) : nil
+      if !expectations || (!model.rules.startsAnew && model.ingests[ref] != nil) { size = nil }
+      var blob = attempt.chance(20) ? attempt.one(of: Self.texts) : nil
+      if let name = blob, !expectations || (model.rules.linking == .unknown && model.blobs[name] == nil) { blob = nil }
+      return .open(writer, ref: ref, size: size, blob: blob)
     case .write:
       let writer = used()
       let offset = model.held(writer).flatMap { model.facts(ref: $0)?.offset } ?? 0

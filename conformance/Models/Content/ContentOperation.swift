@@ -41,6 +41,14 @@ package enum ContentOperation: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// The writer that it uses; an opening makes one.
+  package var writer: Int? {
+    switch self {
+    case .write(let writer, _, _), .startOver(let writer), .writerStatus(let writer), .commit(let writer, _, _, _), .close(let writer): writer
+    default: nil
+    }
+  }
+
   /// The word for it: what findings of one kind have in common.
   package var verb: String {
     switch self {

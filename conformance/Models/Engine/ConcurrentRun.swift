@@ -56,28 +56,23 @@ package struct ConcurrentRun<Model: SequentialModel>: Sendable {
 extension ConcurrentRun {
   /// Checks each component of the history. A violation is told as the component's calls with their overlaps.
   package static func judge(
-    _ start: Model, _ history: [Call], linked: [[String]], keys: @escaping (Model.Operation) -> [String], _ attempt: Attempt
+    _ start: PossibleStates<Model>, _ history: [Call], linked: [[String]], keys: @escaping (Model.Operation) -> [String], _ attempt: Attempt
   ) throws {
     for part in Linearizability.components(history, linked: linked, keys: { keys($0.operation) }) {
-      guard case .impossible(let explained) = Linearizability.check(start, part) else { continue }
+      guard case .impossible(let explained) = Linearizability.check(start.all, part) else { continue }
       let rest = part.indices.filter { !explained.contains($0) }
       for call in part {
         attempt.does("\(call.client < 0 ? "afterwards" : "client \(call.client + 1)") (\(call.began)–\(call.ended)): \(call.operation)")
         attempt.came("\(call.came)")
       }
-      var model = start
-      for index in explained { _ = model.expects(part[index].operation) }
+      var states = start
+      for index in explained { _ = states.follow(part[index].operation, part[index].came) }
       let stuck = rest.first.map { part[$0] }
       throw Finding(
         kind: "linearizable", what: "calls at the same time",
         expected: "answers that some order of the calls explains",
         actual: "none does: at best \(explained.count) of \(part.count) calls can be put in an order, and then "
-          + (stuck.map { "\"\($0.operation)\" must give \(Self.expectation(model, $0)), but gave \($0.came)" } ?? "nothing is left"))
+          + (stuck.map { "\"\($0.operation)\" must give \(states.expectation(of: $0.operation)), but gave \($0.came)" } ?? "nothing is left"))
     }
-  }
-
-  private static func expectation(_ model: Model, _ call: Call) -> String {
-    var model = model
-    return "\(model.expects(call.operation))"
   }
 }

@@ -27,8 +27,9 @@ package enum Linearizability {
     case undecided
   }
 
+  /// - Parameter starts: the states in which the backend may have been before.
   package static func check<Model: SequentialModel>(
-    _ start: Model, _ history: [HistoryCall<Model.Operation, Model.Answer>], states limit: Int = 200_000
+    _ starts: [Model], _ history: [HistoryCall<Model.Operation, Model.Answer>], states limit: Int = 200_000
   ) -> Verdict {
     var seen: Set<Place<Model>> = []
     var longest: [Int] = []
@@ -46,18 +47,19 @@ package enum Linearizability {
       // What began after another had ended cannot come before it.
       guard let firstEnd = open.map({ history[$0].ended }).min() else { return true }
       for index in open where history[index].began < firstEnd {
-        var next = model
-        if next.expects(history[index].operation).allows(history[index].came),
-          search(next, done.union([index]), order + [index])
-        {
-          return true
+        for outcome in model.outcomes(of: history[index].operation) where outcome.expected.allows(history[index].came) {
+          if search(outcome.next, done.union([index]), order + [index]) { return true }
         }
       }
       return false
     }
 
-    if search(start, [], []) { return .linearizable }
+    if starts.contains(where: { search($0, [], []) }) { return .linearizable }
     return undecided ? .undecided : .impossible(explained: longest)
+  }
+
+  package static func check<Model: SequentialModel>(_ start: Model, _ history: [HistoryCall<Model.Operation, Model.Answer>]) -> Verdict {
+    check([start], history)
   }
 
   private struct Place<Model: SequentialModel>: Hashable {

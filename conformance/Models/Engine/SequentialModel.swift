@@ -7,6 +7,51 @@ package protocol SequentialModel: Hashable, Sendable {
 
   /// Does the operation, and says what a backend may answer.
   mutating func expects(_ operation: Operation) -> Expectation<Answer>
+
+  /// Every way in which the contract lets the operation end: what is answered, and the state that it leads to. One, unless the model says otherwise.
+  func outcomes(of operation: Operation) -> [Outcome<Self>]
+}
+
+package struct Outcome<Model: SequentialModel>: Hashable, Sendable {
+  package var expected: Expectation<Model.Answer>
+  package var next: Model
+  package init(_ expected: Expectation<Model.Answer>, _ next: Model) {
+    self.expected = expected
+    self.next = next
+  }
+}
+
+extension SequentialModel {
+  package func outcomes(of operation: Operation) -> [Outcome<Self>] {
+    var next = self
+    return [Outcome(next.expects(operation), next)]
+  }
+}
+
+/// The states in which a backend may be, after everything that it answered: several where the contract leaves open what happened.
+package struct PossibleStates<Model: SequentialModel>: Sendable {
+  /// Never empty. The first is the one that a contract without choices would have.
+  package private(set) var all: [Model]
+  package init(_ start: Model) { all = [start] }
+  package var likely: Model { all[0] }
+
+  /// Keeps the states that explain the answer. Returns what was expected if none does, and changes nothing.
+  package mutating func follow(_ operation: Model.Operation, _ came: Came<Model.Answer>) -> String? {
+    let outcomes = all.flatMap { $0.outcomes(of: operation) }
+    var next: [Model] = []
+    for outcome in outcomes where outcome.expected.allows(came) && !next.contains(outcome.next) { next.append(outcome.next) }
+    if next.isEmpty { return Self.described(outcomes) }
+    all = next
+    return nil
+  }
+
+  package func expectation(of operation: Model.Operation) -> String { Self.described(all.flatMap { $0.outcomes(of: operation) }) }
+
+  private static func described(_ outcomes: [Outcome<Model>]) -> String {
+    var texts: [String] = []
+    for outcome in outcomes where !texts.contains("\(outcome.expected)") { texts.append("\(outcome.expected)") }
+    return texts.joined(separator: ", or ")
+  }
 }
 
 package enum Expectation<Answer: Hashable & Sendable & CustomStringConvertible>: Hashable, Sendable, CustomStringConvertible {

@@ -24,7 +24,7 @@ enum SnapshotConcurrency {
     let run = ConcurrentRun<SnapshotModel>(scripts) { [driver = machine.driver] in try await driver.perform($0).came }
     let history = try await run.run(closing: generator.names.map { .stat($0) })
     let linked = machine.model.snapshots.map { [$0.key] + [$0.value.parent].compactMap { $0 } }
-    try ConcurrentRun.judge(machine.model, history, linked: linked, keys: \.keys, attempt)
+    try ConcurrentRun.judge(PossibleStates(machine.model), history, linked: linked, keys: \.keys, attempt)
     try await present(history, subject)
   }
 

@@ -95,6 +95,23 @@ extension ContentMutants {
         return try await base.writer(ref: ref, expected: IngestExpectation(digest: expected.digest))
       }
     },
+    mutant(
+      "content-stale-end", "the end of what an ingest of another size had stays behind", kills: ["content.ingest.other-size-shorter"],
+      symptom: "offset of the ingest after opening"
+    ) {
+      let stale = Memory<[String: Int64]>([:])
+      $0.onWriter = { base, ref, expected in
+        let old = try await base.statuses(.all).first { $0.ref == ref }
+        let writer = try await base.writer(ref: ref, expected: expected)
+        if let old, let size = expected.size, old.total != 0, old.total != size { stale.with { $0[ref] = old.offset } }
+        return writer
+      }
+      $0.onStatus = { base, ref in
+        var status = try await base.status(ref: ref)
+        status.offset = max(status.offset, stale.value[ref] ?? 0)
+        return status
+      }
+    },
     mutant("M097", "opening does not ask whether the blob is there", kills: ["content.ingest.existing-blob"], symptom: "it succeeded") {
       $0.onWriter = { base, ref, expected in try await base.writer(ref: ref, expected: IngestExpectation(size: expected.size)) }
     },

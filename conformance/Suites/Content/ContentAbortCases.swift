@@ -30,6 +30,11 @@ extension ContentStoreSuite {
       try await subject.store.abort(ref: "s")
       try await expectError(.notFound, from: "commit after the abort") { _ = try await committing.commit(IngestExpectation(), labels: [:]) }
       await committing.close()
+      let asking = try await subject.open("t")
+      try await asking.write(bytes("x"), at: nil)
+      try await subject.store.abort(ref: "t")
+      try await expectError(.notFound, from: "the writer's status after the abort") { _ = try await asking.status() }
+      await asking.close()
       try expectEqual(try await subject.store.statuses(.all).count, 0, "ingests left")
       try expectEqual(try await subject.walked(), [], "blobs listed")
     },

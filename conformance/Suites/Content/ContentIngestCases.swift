@@ -100,6 +100,22 @@ extension ContentStoreSuite {
       await second.close()
     },
     ContractCase(
+      "content.ingest.other-size-shorter", "of an ingest that was to have another size nothing is left when it starts anew",
+      "ContentIngester.writer; CON-04, CON-07", level: .should,
+      why: "a ref whose descriptor was corrected cannot be committed any more, until somebody aborts it by hand"
+    ) { subject in
+      let first = try await subject.open("r", size: 100)
+      try await first.write(bytes("stale, and longer"), at: nil)
+      await first.close()
+      let data = bytes("right")
+      let second = try await subject.open("r", size: Int64(data.count))
+      try expectEqual(try await subject.store.status(ref: "r").offset, 0, "offset of the ingest after opening with another size")
+      try await second.write(data, at: nil)
+      let digest = try await second.commit(IngestExpectation(size: Int64(data.count), digest: subject.digest(data)), labels: [:])
+      await second.close()
+      try expectEqual(try await subject.store.info(digest).size, Int64(data.count), "size of the blob")
+    },
+    ContractCase(
       "content.ingest.existing-blob", "a writer for a blob that is there is refused, and holds nothing", "ContentIngester.writer; CON-09"
     ) { subject in
       let digest = try await subject.put(bytes("there"))
