@@ -65,11 +65,9 @@ package struct LayerPlan: Hashable, Sendable, CustomStringConvertible {
     var plan = LayerPlan()
     var deletions: [Entry] = []
     for path in FileChange.paths.sorted() {
-      let act: Act = attempt.weighted([
-        (10, .nothing), (5, .file), (3, .directory), (4, .whiteout), (2, .replaceByFile), (2, .replaceByDirectory), (3, .opaque),
-      ])
-      let number = attempt.draw(10)
       let parent = FileTree.parent(path)
+      let act: Act = attempt.weighted(acts(on: path, in: plan, deletions, over: lower))
+      let number = attempt.draw(10)
       guard act != .nothing, plan.withDeletions(deletions).applied(to: lower).isDirectory(parent) else { continue }
       // A deletion below a directory that is itself new would be of nothing.
       let deletable = lower.nodes[path] != nil && !deletions.contains(.whiteout(parent)) && !deletions.contains(.opaque(parent)) && lower.isDirectory(parent)
@@ -86,8 +84,18 @@ package struct LayerPlan: Hashable, Sendable, CustomStringConvertible {
         if deletable, lower.nodes[path] == .directory { deletions.append(.opaque(path)) }
       }
     }
-    for deletion in deletions { plan.entries.insert(deletion, at: attempt.draw(plan.entries.count + 1)) }
+    // A deletion may stand anywhere, and often behind everything that it must not delete.
+    for deletion in deletions { plan.entries.insert(deletion, at: attempt.chance(40) ? plan.entries.count : attempt.draw(plan.entries.count + 1)) }
     return plan
+  }
+
+  /// What may be done, by weight: a directory that is full is often made opaque, and what is made opaque is filled again.
+  private static func acts(on path: String, in plan: LayerPlan, _ deletions: [Entry], over lower: FileTree) -> [(Int, Act)] {
+    if lower.nodes[path] == .directory, lower.nodes.keys.contains(where: { $0.hasPrefix(path + "/") }) {
+      return [(6, .nothing), (1, .file), (3, .directory), (4, .whiteout), (2, .replaceByFile), (2, .replaceByDirectory), (12, .opaque)]
+    }
+    if deletions.contains(.opaque(FileTree.parent(path))) { return [(5, .nothing), (10, .file), (4, .directory)] }
+    return [(10, .nothing), (5, .file), (3, .directory), (4, .whiteout), (2, .replaceByFile), (2, .replaceByDirectory), (1, .opaque)]
   }
 
   private func withDeletions(_ deletions: [Entry]) -> LayerPlan {

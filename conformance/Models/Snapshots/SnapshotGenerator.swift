@@ -7,9 +7,21 @@ package struct SnapshotGenerator: Sendable {
   /// Whether questions about all keys at once may be asked: they cannot where others work at the same time.
   package var walks = true
   package var names = (0..<14).map { String(UnicodeScalar(UInt8(97 + $0))) }
+  /// Whether chains of few keys are built and taken apart again and again: shapes that need four calls about the same keys.
+  package var chains = false
   package init(files: Bool = false, walks: Bool = true) {
     self.files = files
     self.walks = walks
+  }
+
+  /// One of the ways to draw, for a whole attempt: what one seldom makes the other makes all the time.
+  package static func one(of attempt: Attempt, files: Bool) -> SnapshotGenerator {
+    var generator = SnapshotGenerator(files: files)
+    if attempt.chance(50) {
+      generator.chains = true
+      generator.names = Array(generator.names.prefix(5))
+    }
+    return generator
   }
 
   private enum Verb { case prepare, view, commit, remove, stat, update, walk, mounts, usage, cleanup, change, look }
@@ -21,6 +33,7 @@ package struct SnapshotGenerator: Sendable {
     let free = names.filter { model.snapshots[$0] == nil }
     let mounted = key(model) { $0.kind != .committed }
     var verbs: [(Int, Verb)] = [(20, .prepare), (14, .commit), (12, .remove), (6, .view), (6, .stat), (6, .update), (4, .mounts), (2, .usage)]
+    if chains { verbs += [(14, .commit), (18, .remove)] }
     if walks { verbs += [(5, .walk), (1, .cleanup)] } else { verbs += [(14, .update)] }
     if files { verbs += [(14, .change), (6, .look)] }
     switch attempt.weighted(verbs) {
@@ -30,8 +43,8 @@ package struct SnapshotGenerator: Sendable {
       let key = pick(attempt, actives)
       return .commit(pick(attempt, free), key: key, labels(attempt))
     case .remove:
-      // Leaves half of the time: what is removed at last was a parent before.
-      let leaves = attempt.chance(50) ? any.filter { !model.hasChildren($0) } : any
+      // Leaves half of the time or more: what is removed at last was a parent before.
+      let leaves = attempt.chance(chains ? 80 : 50) ? any.filter { !model.hasChildren($0) } : any
       return .remove(pick(attempt, leaves))
     case .stat: return .stat(pick(attempt, any))
     case .update:

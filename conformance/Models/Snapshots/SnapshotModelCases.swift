@@ -11,7 +11,7 @@ public enum SnapshotModelSuite {
     ) { fresh in
       try await fresh.hold(Property.Bounds(attempts: 120, seconds: 8)) { attempt, subject in
         var machine = SnapshotMachine(subject)
-        let generator = SnapshotGenerator(files: subject.trees != nil)
+        let generator = SnapshotGenerator.one(of: attempt, files: subject.trees != nil)
         try await attempt.sequence(atMost: 50) {
           try await machine.step(generator.draw(attempt, machine.model), attempt)
           try await machine.everything(attempt)
