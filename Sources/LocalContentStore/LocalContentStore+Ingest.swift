@@ -10,18 +10,41 @@ extension LocalContentStore {
     if ref.isEmpty { throw ContainerdError.invalidArgument("ref must not be empty") }
     return try await pool.run {
       if let digest = expected.digest, Files.exists(self.blobPath(digest)) { throw ContainerdError.alreadyExists("content \(digest)") }
-      let hold = try self.hold(ref)
-      do {
-        return try LocalContentWriter(store: self, ref: ref, hold: hold, expected: expected)
-      } catch {
+      while true {
+        guard let existing = try self.resumable(ref, expected) else {
+          let hold = self.newHold()
+          do { return try LocalContentWriter(store: self, ref: ref, hold: hold, expected: expected, resuming: nil) } catch {
+            self.release(ref, hold)
+            throw ContainerdError(error, "ingest \(ref)")
+          }
+        }
+        let hold = try self.hold(ref)
+        do {
+          // What was there may be a blob, aborted or another one since.
+          if try self.resumable(ref, expected) == existing {
+            return try LocalContentWriter(store: self, ref: ref, hold: hold, expected: expected, resuming: existing)
+          }
+        } catch {
+          let aborted = self.held.withLock { $0[ref] } != hold
+          self.release(ref, hold)
+          if aborted { throw ContainerdError.notFound("ingest ref \(ref) (aborted)") }
+          throw ContainerdError(error, "ingest \(ref)")
+        }
         self.release(ref, hold)
-        throw ContainerdError(error, "ingest \(ref)")
       }
     }
   }
 
+  /// An ingest that this opening goes on with.
+  private func resumable(_ ref: String, _ expected: IngestExpectation) throws -> IngestStatus? {
+    guard let existing = try readStatus(ingestPath(ref)), existing.ref == ref else { return nil }
+    return expected.size == nil || existing.total == 0 || existing.total == expected.size ? existing : nil
+  }
+
+  private func newHold() -> Hold { Hold(id: lastHold.add(1, ordering: .relaxed).newValue, since: .now()) }
+
   private func hold(_ ref: String) throws -> Hold {
-    let new = Hold(id: lastHold.add(1, ordering: .relaxed).newValue, since: .now())
+    let new = newHold()
     return try held.withLock { held in
       if let other = held[ref] { throw ContainerdError.unavailable("ref \(ref) locked since \(other.since)") }
       held[ref] = new
@@ -66,10 +89,25 @@ extension LocalContentStore {
   /// what to remove, nil if there is none. What a crash leaves of it is removed when the store is opened.
   func doom(_ ref: String) throws -> String? {
     let path = ingestPath(ref)
-    let doomed = "\(path)\(Self.doomedMark)\(getpid()).\(lastHold.add(1, ordering: .relaxed).newValue)"
+    let doomed = pathBeside(ref)
     if rename(path, doomed) == 0 { return doomed }
     if clinux_errno() == ENOENT { return nil }
     throw ContainerdError(SystemError.last("rename", path), "ingest \(ref)")
+  }
+
+  /// A place of its own for an ingest that is not there yet, or not any more.
+  func pathBeside(_ ref: String) -> String { "\(ingestPath(ref))\(Self.doomedMark)\(getpid()).\(lastHold.add(1, ordering: .relaxed).newValue)" }
+
+  /// Puts a new ingest where its ref is looked for, and lets its maker hold the ref, as one. Gives what was there, to be removed.
+  func place(_ made: String, ref: String, hold: Hold) throws -> String? {
+    let path = ingestPath(ref)
+    return try held.withLock { held in
+      if let other = held[ref] { throw ContainerdError.unavailable("ref \(ref) locked since \(other.since)") }
+      let old = try doom(ref)
+      try check("rename", path) { rename(made, path) }
+      held[ref] = hold
+      return old
+    }
   }
 
   /// nil for a directory in which a crash left no ref yet.

@@ -25,28 +25,26 @@ final class LocalContentWriter: ContentWriter {
   private let state: Mutex<State>
   private let total: Int64
 
-  init(store: LocalContentStore, ref: String, hold: LocalContentStore.Hold, expected: IngestExpectation) throws {
+  /// - Parameter existing: the ingest to go on with, whose ref is held already; nil to make one, and hold its ref.
+  init(
+    store: LocalContentStore, ref: String, hold: LocalContentStore.Hold, expected: IngestExpectation, resuming existing: IngestStatus?
+  ) throws {
     let directory = store.ingestPath(ref)
     var startedAt = Timestamp.now()
     var updatedAt = startedAt
     var total = expected.size ?? 0
-    if let existing = try store.readStatus(directory), existing.ref == ref, expected.size == nil || existing.total == 0 || existing.total == expected.size {
+    let data: OwnedFD
+    if let existing {
       startedAt = existing.startedAt
       updatedAt = existing.updatedAt
       if total == 0 { total = existing.total }
+      CrashPoint.pass("ingest.described")
+      // A commit that was interrupted has made it read-only.
+      chmod("\(directory)/data", 0o600)
+      data = try Files.open("\(directory)/data", O_RDWR | O_NOFOLLOW)
     } else {
-      try Files.removeTree(directory)
-      try Files.makeDirectories(directory, mode: 0o700)
-      CrashPoint.pass("ingest.made")
-      try Files.writeAtomically(Array(startedAt.description.utf8), to: "\(directory)/startedat")
-      if total > 0 { try Files.writeAtomically(Array(String(total).utf8), to: "\(directory)/total") }
-      if let digest = expected.digest { try Files.writeAtomically(Array(digest.description.utf8), to: "\(directory)/expected") }
-      try Files.writeAtomically(Array(ref.utf8), to: "\(directory)/ref")
+      data = try Self.make(store, ref, hold, expected, startedAt)
     }
-    CrashPoint.pass("ingest.described")
-    // A commit that was interrupted has made it read-only. Absent is fine: it is made below.
-    chmod("\(directory)/data", 0o600)
-    let data = try Files.open("\(directory)/data", O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
     var hasher = Hasher(expected.digest?.algorithm ?? .sha256)
     let offset = try Self.hashExisting(data, &hasher, path: "\(directory)/data")
     self.store = store
@@ -58,6 +56,29 @@ final class LocalContentWriter: ContentWriter {
     self.total = total
     self.data = data
     self.state = Mutex(State(hasher: hasher, offset: offset, updatedAt: updatedAt))
+  }
+
+  /// A new ingest, made beside its place and put there whole: whoever lists or aborts meanwhile meets what was there before, or this.
+  private static func make(
+    _ store: LocalContentStore, _ ref: String, _ hold: LocalContentStore.Hold, _ expected: IngestExpectation, _ startedAt: Timestamp
+  ) throws -> OwnedFD {
+    let made = store.pathBeside(ref)
+    try Files.makeDirectories(made, mode: 0o700)
+    do {
+      CrashPoint.pass("ingest.made")
+      try Files.writeAtomically(Array(startedAt.description.utf8), to: "\(made)/startedat")
+      if let size = expected.size { try Files.writeAtomically(Array(String(size).utf8), to: "\(made)/total") }
+      if let digest = expected.digest { try Files.writeAtomically(Array(digest.description.utf8), to: "\(made)/expected") }
+      try Files.writeAtomically(Array(ref.utf8), to: "\(made)/ref")
+      let data = try Files.open("\(made)/data", O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+      CrashPoint.pass("ingest.described")
+      if let old = try store.place(made, ref: ref, hold: hold) { try Files.removeTree(old) }
+      return data
+    } catch {
+      // Nothing where it was put already; what cannot be removed goes when the store is opened.
+      try? Files.removeTree(made)
+      throw error
+    }
   }
 
   private static func hashExisting(_ data: borrowing OwnedFD, _ hasher: inout Hasher, path: String) throws -> Int64 {
@@ -189,7 +210,9 @@ final class LocalContentWriter: ContentWriter {
           try check("rename", blob) { rename("\(directory)/data", blob) }
           CrashPoint.pass("commit.renamed")
         }
-        return (existed, try store.doom(ref))
+        let doomed = try store.doom(ref)
+        held[ref] = nil
+        return (existed, doomed)
       } catch { throw ContainerdError(error, "ingest \(ref): commit \(digest)") }
     }
   }

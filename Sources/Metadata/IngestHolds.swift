@@ -25,6 +25,8 @@ final class IngestHolds: Sendable {
     }
   }
 
+  func isTaken(_ backendRef: String) -> Bool { state.withLock { $0.held[backendRef] != nil } }
+
   func isCurrent(_ hold: Hold) -> Bool { state.withLock { $0.held[hold.backendRef] == hold.number } }
 
   func release(_ hold: Hold) { state.withLock { if $0.held[hold.backendRef] == hold.number { $0.held[hold.backendRef] = nil } } }

@@ -48,13 +48,24 @@ extension NamespacedContentStore {
         return try open(db, ref, expected)
       }
       guard let backendRef else { throw ContainerdError.alreadyExists("content \(expected.digest?.description ?? "")") }
-      guard let hold = store.holds.take(backendRef) else { throw ContainerdError.unavailable("ref \(ref) locked by another writer") }
+      // A linking writer holds the ref without an ingest in the backend.
+      if store.holds.isTaken(backendRef) { throw locked(ref) }
+      let mode: NamespacedContentWriter.Mode
+      if let present = try await linkable(expected) {
+        mode = .linked(present)
+      } else {
+        // The backend's own hold comes first: nobody learns that the ref is held before the ingest can be told of.
+        mode = .uploading(try await backendWriter(ref, backendRef, size: expected.size))
+      }
+      guard let hold = store.holds.take(backendRef) else {
+        try await forget(mode, backendRef, onlyIfEmpty: true)
+        throw locked(ref)
+      }
       do {
-        let mode: NamespacedContentWriter.Mode
-        if let present = try await linkable(expected) {
-          mode = .linked(present)
-        } else {
-          mode = .uploading(try await backendWriter(ref, backendRef, size: expected.size))
+        if try await store.read({ try ingest($0, ref) })?.backendRef != backendRef {
+          // Aborted since its row was made: nothing of it may be left in the backend, nor a writer that believes in it.
+          try await forget(mode, backendRef, onlyIfEmpty: false)
+          throw ContainerdError.notFound("ingest ref \(ref)")
         }
         return NamespacedContentWriter(owner: self, ref: ref, hold: hold, expected: expected, startedAt: store.now(), mode: mode)
       } catch {
@@ -62,6 +73,17 @@ extension NamespacedContentStore {
         throw error
       }
     }
+  }
+
+  private func locked(_ ref: String) -> ContainerdError { .unavailable("ref \(ref) locked by another writer") }
+
+  /// Puts away what an opening made that comes to nothing.
+  private func forget(_ mode: NamespacedContentWriter.Mode, _ backendRef: String, onlyIfEmpty: Bool) async throws {
+    guard case .uploading(let backend) = mode else { return }
+    var keep = false
+    if onlyIfEmpty { keep = try await backend.status().offset > 0 }
+    if !keep { do { try await store.backendContent.abort(ref: backendRef) } catch let error as ContainerdError where error.code == .notFound {} }
+    await backend.close()
   }
 
   /// The backend is not told the digest: it would say that it has the blob, which in this namespace is no reason not to upload it.

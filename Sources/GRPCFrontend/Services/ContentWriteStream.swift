@@ -43,7 +43,8 @@ struct ContentWriteStream {
   /// Throws `alreadyExists` if the namespace has the blob by now: what was uploaded of it is of no use to anybody.
   private func refuse(_ digest: Digest, ref: String, _ writer: any ContentWriter) async throws {
     do { _ = try await store.info(digest) } catch let error as ContainerdError where error.code == .notFound { return }
-    // While the writer still holds the ref: once it is closed, the ingest may be somebody else's.
+    // While the writer still holds the ref, and only then: once it is closed, or was aborted, the ingest may be somebody else's.
+    _ = try await writer.status()
     do { try await store.abort(ref: ref) } catch let error as ContainerdError where error.code == .notFound {}
     await writer.close()
     throw ContainerdError.alreadyExists("blob with expected digest \(digest)")

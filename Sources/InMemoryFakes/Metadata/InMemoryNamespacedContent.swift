@@ -83,12 +83,15 @@ extension InMemoryNamespacedContent {
 
   func abort(ref: String) async throws {
     let after = try await store.instrument.enter("content.abort", ref)
-    let backendRef = try store.write(scope.namespace) { objects in
-      guard let ingest = objects.ingests.removeValue(forKey: ref) else { throw ContainerdError.notFound("ingest ref \(ref)") }
-      objects.release("ingests", ref)
-      return ingest.backendRef
+    // In its turn: not between an opening's row and its writer, nor in the middle of a commit.
+    try await store.turn.pass {
+      let backendRef = try store.write(scope.namespace) { objects in
+        guard let ingest = objects.ingests.removeValue(forKey: ref) else { throw ContainerdError.notFound("ingest ref \(ref)") }
+        objects.release("ingests", ref)
+        return ingest.backendRef
+      }
+      try await store.backendContent.abort(ref: backendRef)
     }
-    try await store.backendContent.abort(ref: backendRef)
     try after.finish()
   }
 

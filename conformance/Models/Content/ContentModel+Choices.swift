@@ -20,7 +20,7 @@ extension ContentModel {
         // The stream's own end knows where it is, and that an offset is wrong, before it asks.
         add { _ in .failure([.outOfRange]) }
       }
-      if rules.wire, case .writerStatus = operation { add { $0.toldByTheStream(number, writer) } }
+      if rules.wire || ingests[writer.ref]?.total == 0, case .writerStatus = operation { add { $0.ownExpectation(number, writer) } }
       return all
     }
     switch operation {
@@ -39,8 +39,8 @@ extension ContentModel {
             return .answer(.done)
           }
         }
-        if rules.wire, together {
-          // A stream is opened with a question: whoever aborts the ingest in between has it answered so.
+        if together {
+          // Whoever aborts the ingest while it is opened may have the opening answered so.
           add {
             _ = $0.expects(operation)
             return .failure([.notFound])
@@ -125,8 +125,8 @@ extension ContentModel {
     return .failure([.alreadyExists])
   }
 
-  /// A stream tells the size that its own opening expected.
-  private mutating func toldByTheStream(_ number: Int, _ writer: Writer) -> Expectation<ContentAnswer>? {
+  /// A stream tells the size that its own opening expected; so may the writer of an ingest that began without one.
+  private mutating func ownExpectation(_ number: Int, _ writer: Writer) -> Expectation<ContentAnswer>? {
     let offset: Int
     switch writer.phase {
     case .linked(let blob): offset = blob.utf8.count

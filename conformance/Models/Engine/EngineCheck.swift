@@ -50,6 +50,23 @@ public struct EngineCheck: Sendable {
       let history = [call(1, .prepare("a", parent: nil, [:]), won, 1, 3), call(2, .prepare("a", parent: nil, [:]), won, 2, 4)]
       try expect(Linearizability.check(SnapshotModel(), history) != .linearizable, "two that prepared one key were explained")
     },
+    EngineCheck(name: "what the contract leaves open is kept open until an answer decides it") {
+      let rules = ContentRules(wire: true, abortsWin: false)
+      func states(after last: (ContentOperation, Came<ContentAnswer>)...) -> String? {
+        var states = PossibleStates(ContentModel(rules))
+        let first: [(ContentOperation, Came<ContentAnswer>)] = [(.open(0, ref: "r", size: nil, blob: nil), .answer(.done)), (.abort("r"), .answer(.done))]
+        for (operation, came) in first + last { if let expected = states.follow(operation, came) { return expected } }
+        return nil
+      }
+      let write = ContentOperation.write(0, "a", at: nil)
+      let gone = Came<ContentAnswer>.failure(.notFound, "ingest r")
+      try expect(states(after: (write, gone)) == nil, "a writer that was told of the abort")
+      try expect(states(after: (write, .answer(.done))) == nil, "a writer that was not")
+      try expect(states(after: (write, gone), (write, .answer(.done))) != nil, "a writer that was told, and wrote all the same")
+      try expect(
+        states(after: (write, .answer(.done)), (.statuses, .answer(.ingests([IngestFacts(ref: "r", offset: 1, total: 0)])))) != nil, "an ingest after its abort"
+      )
+    },
     EngineCheck(name: "keys that are linked are one component, others are not") {
       let parts = Linearizability.components([["a", "b"], ["c"], ["b", "d"], ["e"]], linked: [["c", "e"]], keys: { $0 })
       try expectEqual(parts.map(\.count).sorted(), [2, 2], "calls in each part")
