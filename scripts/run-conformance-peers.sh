@@ -35,19 +35,14 @@ trap finish EXIT
 for _ in $(seq 100); do ctr -a "$scratch/containerd.sock" version >/dev/null 2>&1 && break; sleep 0.1; done
 
 red=0
-judge() { # NAME ADDRESS BASELINE [CASES NOT RUN, AND WHY]
+judge() { # NAME ADDRESS BASELINE
   local known=()
   [ -f "conformance/baselines/$3.txt" ] && known=(--known-failing "conformance/baselines/$3.txt")
   echo
-  if [ $# -gt 3 ]; then
-    echo "$1: not judged: $4: $5"
-    known+=(--skip "$4")
-  fi
   TMPDIR=$scratch "$program" run "$2" --jobs "$jobs" --name "$1" --output "$out/$1" --save "$out/$1.json" "${known[@]}" || red=1
 }
 sock=$scratch/containerd.sock
-judge containerd-overlayfs "snapshotter+grpc://$sock?name=overlayfs" containerd-1.6.20-overlayfs snapshots.race.usage \
-  "fails now and then, with a file that is gone when it is counted (docs/findings/snapshotters.md)"
+judge containerd-overlayfs "snapshotter+grpc://$sock?name=overlayfs" containerd-1.6.20-overlayfs
 judge containerd-native "snapshotter+grpc://$sock?name=native" containerd-1.6.20-native
 judge containerd-content "content+grpc://$sock" containerd-1.6.20-content
 judge containerd-daemon "daemon://$sock" containerd-1.6.20-content

@@ -6,6 +6,9 @@ import Foundation
 ///     # id or glob | words of the symptom | link | expires
 ///     snapshots.usage.sparse | expected at most 8192 | docs/findings.md#usage | 2027-06-30
 ///
+///     # a fifth field for what depends on the moment, or on the seed: it may pass
+///     snapshots.race.usage | no such file | docs/findings.md#usage | 2027-06-30 | intermittent
+///
 /// Every case is run all the same. It must fail, with that symptom; a pass, or another symptom, turns the run red.
 public struct KnownFailures: Sendable {
   public struct Entry: Sendable, Equatable {
@@ -13,6 +16,8 @@ public struct KnownFailures: Sendable {
     public var symptom: String
     public var link: String
     public var expires: String
+    /// Whether it may pass as well.
+    public var intermittent = false
     /// Where it stands.
     public var file: String
     public var line: Int
@@ -29,11 +34,16 @@ public struct KnownFailures: Sendable {
     for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
       let stripped = line.trimmingCharacters(in: .whitespaces)
       if stripped.isEmpty || stripped.hasPrefix("#") { continue }
-      let fields = stripped.split(separator: "|", maxSplits: 3, omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) }
-      guard fields.count == 4, !fields[0].isEmpty, !fields[1].isEmpty, !fields[2].isEmpty, Self.isDate(fields[3]) else {
-        throw SuiteError("\(file):\(number + 1): a known failure is `id | symptom | link | expiry as yyyy-mm-dd`, all four; got \"\(stripped)\"")
+      let fields = stripped.split(separator: "|", maxSplits: 4, omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) }
+      guard fields.count == 4 || (fields.count == 5 && fields[4] == "intermittent"), !fields[0].isEmpty, !fields[1].isEmpty, !fields[2].isEmpty,
+        Self.isDate(fields[3])
+      else {
+        throw SuiteError(
+          "\(file):\(number + 1): a known failure is `id | symptom | link | expiry as yyyy-mm-dd`, all four, and perhaps `| intermittent`; got \"\(stripped)\"")
       }
-      entries.append(Entry(pattern: fields[0], symptom: fields[1], link: fields[2], expires: fields[3], file: file, line: number + 1))
+      entries.append(
+        Entry(
+          pattern: fields[0], symptom: fields[1], link: fields[2], expires: fields[3], intermittent: fields.count == 5, file: file, line: number + 1))
     }
   }
 
@@ -67,7 +77,9 @@ public struct KnownFailures: Sendable {
     guard let first = matching.first else { return result }
     result.link = first.link
     switch result.outcome {
-    case .fail, .timeout, .crash:
+    case .pass where first.intermittent: break
+    case .flaky where !matching.contains(where: \.intermittent): break
+    case .fail, .timeout, .crash, .flaky:
       if matching.contains(where: { result.detail.contains($0.symptom) }) {
         result.outcome = .expectedFailure
       } else {
@@ -76,7 +88,7 @@ public struct KnownFailures: Sendable {
     case .pass:
       result.outcome = .unexpectedPass
       result.detail = "known to fail with \"\(first.symptom)\" (\(first.file):\(first.line)), but it passed: take the entry out, or run with --fix"
-    case .error, .skip, .blocked, .flaky, .expectedFailure, .unexpectedPass: break
+    case .error, .skip, .blocked, .expectedFailure, .unexpectedPass: break
     }
     return result
   }
@@ -108,7 +120,7 @@ public struct KnownFailures: Sendable {
       let matched = results.filter { glob.matches($0.id) }
       covered.formUnion(matched.map(\.id))
       let failed = matched.first { [.fail, .timeout, .crash].contains($0.outcome) }
-      if !matched.isEmpty, matched.allSatisfy({ [.pass, .unexpectedPass].contains($0.outcome) }) {
+      if !matched.isEmpty, !entry.intermittent, matched.allSatisfy({ [.pass, .unexpectedPass].contains($0.outcome) }) {
         changes.append("\(entry.pattern): taken out: it passed")
         continue
       }
@@ -121,7 +133,7 @@ public struct KnownFailures: Sendable {
           changes.append("\(entry.pattern): expired on \(entry.expires), still fails: known until \(expires)")
           entry.expires = expires
         }
-        lines.append("\(entry.pattern) | \(entry.symptom) | \(entry.link) | \(entry.expires)")
+        lines.append("\(entry.pattern) | \(entry.symptom) | \(entry.link) | \(entry.expires)\(entry.intermittent ? " | intermittent" : "")")
       } else {
         lines.append(line)
       }
