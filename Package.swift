@@ -140,7 +140,8 @@ let network: [Target] = [
   module(
     "ConformanceWireSuites",
     [
-      "ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "ContainerdAPI", "WireMapping", "ContainerdClient", "PingShield",
+      "ConformanceSuites", "ConformanceModels", "Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "ContainerdAPI", "WireMapping",
+      "ContainerdClient", "PingShield",
       grpcCore, grpcPosix, swiftProtobuf, nioCore, nioPosix, nioHTTP1,
     ], path: "conformance/Wire"),
   module(

@@ -25,8 +25,14 @@ extension Target {
         socket: place.path, snapshotter: place.parameters["snapshotter"] ?? "overlayfs",
         shim: try Machine.find("containerd-shim-runc-v2") ?? RefDaemon.programBeside("containerd-shim-ref-v2"), in: workspace)
     }
-    target[DaemonSubject.self] = { workspace in
+    let daemon: Offer<DaemonSubject> = { workspace in
       try await daemonSubject(socket: place.path, snapshotter: place.parameters["snapshotter"] ?? "overlayfs", in: workspace)
+    }
+    target[DaemonSubject.self] = daemon
+    target[CollectionSubject.self] = { workspace in
+      var collections = try await daemon(workspace).collections
+      collections.emptyNamespaces = true
+      return collections
     }
     return target
   }
@@ -38,9 +44,11 @@ extension Target {
       let client = try await Connection.open(socket: try await serveOwnDaemon(in: workspace), namespace: "conformance", in: workspace)
       return ContentSubject(store: client.content, rules: ContentRules(wire: true, linking: .afterDeletion)) { Digest.of($0, $1) }
     }
-    target[DaemonSubject.self] = { workspace in
+    let daemon: Offer<DaemonSubject> = { workspace in
       try await daemonSubject(socket: try await serveOwnDaemon(in: workspace), snapshotter: "overlayfs", in: workspace)
     }
+    target[DaemonSubject.self] = daemon
+    target[CollectionSubject.self] = { try await daemon($0).collections }
     return target
   }
 

@@ -38,6 +38,13 @@ extension Target {
       }
     }
     target[EventSubject.self] = { _ in EventSubject(exchange: InMemoryEventExchange()) }
+    target[CollectionSubject.self] = { _ in
+      try CollectionSubject(
+        InMemoryMetadataStore(
+          content: InMemoryContentStore(), snapshotters: ["overlayfs": InMemorySnapshotter()], events: InMemoryEventExchange(),
+          now: TestClock(follows: true).now),
+        namespace: "n")
+    }
     target[MetadataSubject.self] = { _ in
       let clock = TestClock()
       let events = InMemoryEventExchange()

@@ -27,6 +27,9 @@ extension Target {
         Digest.of($0)
       }
     }
+    target[CollectionSubject.self] = { workspace in
+      try CollectionSubject(try store(workspace, events: InMemoryEventExchange(), now: TestClock(follows: true).now), namespace: "n")
+    }
     target[ContentSubject.self] = { workspace in
       let store = try store(workspace, events: InMemoryEventExchange(), now: TestClock(follows: true).now)
       return ContentSubject(store: try store.content(in: Scope(namespace: "n")), rules: .namespace) { Digest.of($0, $1) }

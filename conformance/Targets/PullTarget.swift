@@ -19,16 +19,24 @@ extension Target {
       let resolver = RegistryResolver(
         configuration: RegistryResolver.Configuration(attempts: 4, firstPause: .milliseconds(20), idleTimeout: .milliseconds(Int(1500 * workspace.patience))))
       workspace.endings.add { try await resolver.close() }
-      return PullSubject(parallelism: 3) { digest in
-        do { return try await content.readAll(digest) } catch let error as ContainerdError where error.code == .notFound { return nil }
-      } pull: { reference in
-        do {
-          let image = try await ImagePuller(resolver: resolver, content: content, parallelism: 3).pull(reference)
-          return .init(succeeded: true, said: "\(image.target.digest)")
-        } catch { return .init(succeeded: false, said: "\(error)") }
-      }
+      var subject = client(resolver, content)
+      subject.around = { client($0(resolver), $1(content)) }
+      return subject
     }
     return target
+  }
+
+  private static func client(_ resolver: any Resolver, _ content: any ContentStore) -> PullSubject {
+    var subject = PullSubject(parallelism: 3) { digest in
+      do { return try await content.readAll(digest) } catch let error as ContainerdError where error.code == .notFound { return nil }
+    } pull: { reference in
+      do {
+        let image = try await ImagePuller(resolver: resolver, content: content, parallelism: 3).pull(reference)
+        return .init(succeeded: true, said: "\(image.target.digest)")
+      } catch { return .init(succeeded: false, said: "\(error)", untyped: !(error is ContainerdError)) }
+    }
+    subject.endsSilence = true
+    return subject
   }
 
   /// `registry-client:COMMAND`: any program that pulls images. `{ref}` in the command is the image's name on a plain HTTP registry, `{dir}` an empty

@@ -4,5 +4,6 @@ import ConformanceKit
 enum ModelMutants {
   static let all: [Mutant] =
     SnapshotSequenceMutants.all + SnapshotRaceMutants.all + ContentSequenceMutants.all + ContentRaceMutants.all
-    + GarbageSequenceMutants.all + LayerSequenceMutants.all + TaskSequenceMutants.all + TaskSequenceMutants.events
+    + GarbageSequenceMutants.all + CollectionSequenceMutants.all + CollectionRaceMutants.all + PullSequenceMutants.all + LayerSequenceMutants.all
+    + TaskSequenceMutants.all + TaskSequenceMutants.events
 }

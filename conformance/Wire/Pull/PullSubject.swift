@@ -9,9 +9,12 @@ public struct PullSubject: Sendable {
     public var succeeded: Bool
     /// Everything that the client said.
     public var said: String
-    public init(succeeded: Bool, said: String) {
+    /// It failed in this process, with an error that is none of the contract's.
+    public var untyped: Bool
+    public init(succeeded: Bool, said: String, untyped: Bool = false) {
       self.succeeded = succeeded
       self.said = said
+      self.untyped = untyped
     }
   }
   /// Pulls `127.0.0.1:PORT/case/image:1` over plain HTTP.
@@ -20,6 +23,10 @@ public struct PullSubject: Sendable {
   public var stored: (@Sendable (Digest) async throws -> [UInt8]?)?
   /// The most blobs that it fetches at once, where it promises a number.
   public var parallelism: Int?
+  /// Whether silence is taken for an end within seconds.
+  public var endsSilence = false
+  /// The same client, in this process, around another registry's client and another store: where faults of clients are put in.
+  public var around: (@Sendable (_ resolver: (any Resolver) -> any Resolver, _ content: (any ContentStore) -> any ContentStore) -> PullSubject)?
   /// Seconds after which a pull that does not end is hanging.
   public var limit: Int
   public var keep: (any Sendable)?
