@@ -2,6 +2,8 @@
 package struct Finding: Error, Sendable, CustomStringConvertible {
   /// Findings of the same kind are the same defect, as far as one can tell: what the search for the shortest sequence keeps.
   package var kind: String
+  /// The kind of what does not come to an end.
+  package static let hanging = "hangs"
   package var what: String
   package var expected: String
   package var actual: String

@@ -49,7 +49,8 @@ package struct Property {
         var shrinker = Shrinker(failure, attempts: bounds.shrinks, deadline: ContinuousClock.now + .seconds(bounds.shrinkSeconds)) { choices in
           try await run { Attempt(replaying: choices) }
         }
-        try await shrinker.shrink()
+        // What hangs would hang again with every try.
+        if failure.finding.kind != Finding.hanging { try await shrinker.shrink() }
         let best = shrinker.best
         return Counterexample(
           finding: best.finding, story: best.story, choices: best.choices, seed: seed, firstSteps: failure.story.count, attempts: number)

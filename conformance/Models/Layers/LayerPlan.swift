@@ -64,9 +64,10 @@ package struct LayerPlan: Hashable, Sendable, CustomStringConvertible {
   package static func draw(_ attempt: Attempt, over lower: FileTree) -> LayerPlan {
     var plan = LayerPlan()
     var deletions: [Entry] = []
+    let style = attempt.weighted([(2, Style.mixed), (4, .refilling), (3, .deleting)])
     for path in FileChange.paths.sorted() {
       let parent = FileTree.parent(path)
-      let act: Act = attempt.weighted(acts(on: path, in: plan, deletions, over: lower))
+      let act: Act = attempt.weighted(acts(style, path, deletions, over: lower))
       let number = attempt.draw(10)
       guard act != .nothing, plan.withDeletions(deletions).applied(to: lower).isDirectory(parent) else { continue }
       // A deletion below a directory that is itself new would be of nothing.
@@ -85,17 +86,29 @@ package struct LayerPlan: Hashable, Sendable, CustomStringConvertible {
       }
     }
     // A deletion may stand anywhere, and often behind everything that it must not delete.
-    for deletion in deletions { plan.entries.insert(deletion, at: attempt.chance(40) ? plan.entries.count : attempt.draw(plan.entries.count + 1)) }
+    for deletion in deletions { plan.entries.insert(deletion, at: attempt.chance(60) ? plan.entries.count : attempt.draw(plan.entries.count + 1)) }
     return plan
   }
 
-  /// What may be done, by weight: a directory that is full is often made opaque, and what is made opaque is filled again.
-  private static func acts(on path: String, in plan: LayerPlan, _ deletions: [Entry], over lower: FileTree) -> [(Int, Act)] {
-    if lower.nodes[path] == .directory, lower.nodes.keys.contains(where: { $0.hasPrefix(path + "/") }) {
-      return [(6, .nothing), (1, .file), (3, .directory), (4, .whiteout), (2, .replaceByFile), (2, .replaceByDirectory), (12, .opaque)]
+  /// Layers of one style make all the time what others seldom make.
+  private enum Style { case mixed, refilling, deleting }
+
+  /// What may be done to a path, by weight.
+  private static func acts(_ style: Style, _ path: String, _ deletions: [Entry], over lower: FileTree) -> [(Int, Act)] {
+    switch style {
+    case .mixed: return [(10, .nothing), (5, .file), (3, .directory), (4, .whiteout), (2, .replaceByFile), (2, .replaceByDirectory), (3, .opaque)]
+    case .refilling:
+      // Directories are made; full ones are made opaque, and filled again.
+      if deletions.contains(.opaque(FileTree.parent(path))) { return [(4, .nothing), (12, .file), (4, .directory)] }
+      if lower.nodes[path] == .directory, lower.nodes.keys.contains(where: { $0.hasPrefix(path + "/") }) {
+        return [(4, .nothing), (1, .file), (2, .directory), (2, .whiteout), (1, .replaceByFile), (1, .replaceByDirectory), (14, .opaque)]
+      }
+      if ["d", "e"].contains(path) { return [(3, .nothing), (1, .file), (14, .directory)] }
+      return [(5, .nothing), (10, .file), (3, .directory), (3, .whiteout), (1, .replaceByFile), (1, .replaceByDirectory)]
+    case .deleting:
+      if lower.nodes[path] != nil { return [(4, .nothing), (2, .file), (10, .whiteout), (1, .replaceByFile), (1, .replaceByDirectory)] }
+      return [(4, .nothing), (8, .file), (5, .directory)]
     }
-    if deletions.contains(.opaque(FileTree.parent(path))) { return [(5, .nothing), (10, .file), (4, .directory)] }
-    return [(10, .nothing), (5, .file), (3, .directory), (4, .whiteout), (2, .replaceByFile), (2, .replaceByDirectory), (1, .opaque)]
   }
 
   private func withDeletions(_ deletions: [Entry]) -> LayerPlan {

@@ -5,6 +5,8 @@ package struct CollectionGenerator: Sendable {
   package typealias Kind = CollectionOperation.Kind
   package var names: [String]
   package var kinds: [Kind]
+  /// Whether what is there is deleted more often.
+  package var removes = false
 
   /// Mostly one kind for a whole attempt: what meets is what shares a name.
   package init(_ attempt: Attempt, names: [String]) {
@@ -18,7 +20,7 @@ package struct CollectionGenerator: Sendable {
     let kind = attempt.one(of: kinds)
     let name = attempt.one(of: names)
     let isThere = model.names(kind).contains(name)
-    var verbs: [(Int, Verb)] = [(isThere ? 8 : 24, .create), (8, .get), (isThere ? 10 : 4, .delete), (3, .list)]
+    var verbs: [(Int, Verb)] = [(isThere ? 8 : 24, .create), (8, .get), (isThere ? (removes ? 24 : 10) : 4, .delete), (3, .list)]
     if kind == .lease { verbs += [(16, .hold), (5, .letGo), (8, .held)] } else { verbs.append((isThere ? 34 : 4, .update)) }
     let verb = attempt.weighted(verbs)
     let number = attempt.draw(CollectionDriver.numbers.count) + 1

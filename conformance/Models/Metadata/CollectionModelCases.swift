@@ -47,8 +47,9 @@ public enum CollectionModelSuite {
   }
 
   private static func concurrently(_ attempt: Attempt, _ driver: CollectionDriver, _ start: CollectionModel) async throws {
-    let names = ["a", "b"]
-    let generator = CollectionGenerator(attempt, names: names)
+    let names = attempt.chance(50) ? ["a"] : ["a", "b"]
+    var generator = CollectionGenerator(attempt, names: names)
+    generator.removes = true
     var states = PossibleStates(start)
     try await attempt.sequence(atMost: 3) { try await step(generator.draw(attempt, states.likely), &states, driver, attempt) }
     var scripts: [[CollectionOperation]] = []

@@ -6,26 +6,16 @@ import Protocols
 /// Faults of clients that pull which only some faults of registries show.
 enum PullSequenceMutants {
   static let all: [Mutant] = [
-    mutant("MD71", "a transfer that is taken up again begins anew, behind the bytes that are there", symptom: "next pull") { subject in
-      rebuild(
-        &subject,
-        resolver: { ResolverWrapper($0) { $0.onFetch = { base, descriptor, offset in try await base.fetch(descriptor, from: offset > 0 ? 0 : offset) } } })
+    mutant("MD71", "bytes that were refused are kept, and gone on with", symptom: "next pull") { subject in
+      rebuild(&subject, content: { ContentStoreWrapper($0) { $0.onAbort = { _, _ in } } })
     },
-    mutant("MD72", "what was begun once is committed whatever it is", symptom: "the store has nothing") { subject in
-      let opened = Memory<Set<String>>([])
-      rebuild(
-        &subject,
-        content: {
-          ContentStoreWrapper($0) { store in
-            store.onWriter = { base, ref, expected in
-              let again = opened.with { !$0.insert(ref).inserted }
-              let writer = try await base.writer(ref: ref, expected: again ? IngestExpectation() : expected)
-              return ContentWriterWrapper(writer, ref: ref, expected: expected, in: base) { wrapper in
-                wrapper.onCommit = { writer, expected, labels in try await writer.base.commit(again ? IngestExpectation() : expected, labels: labels) }
-              }
-            }
-          }
-        })
+    mutant("MD72", "a pull that failed for another reason than a digest is told as done", symptom: "the store has nothing") { subject in
+      let pull = subject.pull
+      subject.pull = { reference in
+        var ending = try await pull(reference)
+        if !ending.said.contains("digest") { ending.succeeded = true }
+        return ending
+      }
     },
     mutant("MD73", "a pull that failed is remembered, and fails again", symptom: "the next pull") { subject in
       let failed = Memory<PullSubject.Ending?>(nil)
@@ -37,18 +27,19 @@ enum PullSequenceMutants {
         return ending
       }
     },
-    mutant("MD74", "a blob that was broken off and then refused is waited for for ever", symptom: "an end within") { subject in
+    mutant("MD74", "a blob that is asked for a second time is waited for for ever", symptom: "an end within") { subject in
       rebuild(
         &subject,
         resolver: {
-          let broken = Memory<Set<Digest>>([])
+          let asked = Memory<[Digest: Int]>([:])
           return ResolverWrapper($0) {
             $0.onFetch = { base, descriptor, offset in
-              if offset > 0 { broken.with { _ = $0.insert(descriptor.digest) } }
-              do { return try await base.fetch(descriptor, from: offset) } catch {
-                if broken.value.contains(descriptor.digest) { try await Task.sleep(for: .seconds(3600)) }
-                throw error
+              let times = asked.with { asked in
+                asked[descriptor.digest, default: 0] += 1
+                return asked[descriptor.digest, default: 0]
               }
+              if times > 1 { try await Task.sleep(for: .seconds(3600)) }
+              return try await base.fetch(descriptor, from: offset)
             }
           }
         })

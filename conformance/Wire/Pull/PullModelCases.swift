@@ -66,7 +66,8 @@ public enum PullModelSuite {
     let ending: PullSubject.Ending
     do { ending = try await subject.pulling(PullSuite.name(registry)) } catch let late as Mismatch {
       return Step(
-        what: what, outcome: "no end", finding: Finding(kind: "hangs", what: what, expected: "an end within \(subject.limit) s", actual: "none (\(late))"))
+        what: what, outcome: "no end",
+        finding: Finding(kind: Finding.hanging, what: what, expected: "an end within \(subject.limit) s", actual: "none (\(late))"))
     }
     let said = told(ending.said, registry, image)
     var step = Step(what: what, outcome: ending.succeeded ? "succeeded" : "failed: \(said)")
