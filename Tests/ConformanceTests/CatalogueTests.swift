@@ -28,6 +28,13 @@ import Testing
     }
   }
 
+  /// A case that is meant to notice no fault is one that nobody has seen fail.
+  @Test func everyMustCaseIsMeantToNoticeAMutant() {
+    let globs = MutantCatalogue.all.flatMap(\.kills).map(Glob.init)
+    let idle = Catalogue.cases.filter { contract in contract.info.level == .must && !globs.contains { $0.matches(contract.id) } }.map(\.id)
+    #expect(idle.isEmpty, "in no mutant's list of kills: \(idle.joined(separator: ", "))")
+  }
+
   @Test func globsMatchAsPeopleExpect() {
     #expect(Glob("snapshots.*").matches("snapshots.prepare.active"))
     #expect(Glob("snapshots.prepare").matches("snapshots.prepare.active"))

@@ -21,8 +21,24 @@ public struct Target: Sendable {
   }
 
   public subscript<Subject: Sendable>(_ type: Subject.Type) -> Offer<Subject>? {
-    get { offers[ObjectIdentifier(type)] as? Offer<Subject> }
+    get {
+      if let derived = offers[ObjectIdentifier(type)] as? Derived<Subject> { return derived(self) }
+      return offers[ObjectIdentifier(type)] as? Offer<Subject>
+    }
     set { offers[ObjectIdentifier(type)] = newValue }
+  }
+
+  private typealias Derived<Subject: Sendable> = @Sendable (Target) -> Offer<Subject>?
+
+  /// Offers what is made of something else that the target offers, as that is when it is asked for: who wraps the part has changed the whole.
+  public mutating func derive<Subject: Sendable, Part: Sendable>(
+    _ type: Subject.Type, from part: Part.Type, _ make: @escaping @Sendable (Part, Workspace) async throws -> Subject
+  ) {
+    let derived: Derived<Subject> = { target in
+      guard let offer = target[part] else { return nil }
+      return { workspace in try await make(try await offer(workspace), workspace) }
+    }
+    offers[ObjectIdentifier(type)] = derived
   }
 
   /// Changes every subject of the kind that the target will give. Nothing happens where the target does not offer it.

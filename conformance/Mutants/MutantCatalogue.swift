@@ -13,6 +13,7 @@ public enum MutantCatalogue {
     LayerMutants.all,
     ContentMutants.all,
     MetadataMutants.all,
+    DaemonMutants.all,
     EventMutants.all,
     RegistryMutants.all,
     PullMutants.all,

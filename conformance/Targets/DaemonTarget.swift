@@ -40,44 +40,23 @@ extension Target {
   /// `inproc:daemon`: the services of this package over its metadata store, on a socket of their own; content and snapshots are the fakes.
   static func ownDaemon(_ address: String) -> Target {
     var target = Target(address: address, capabilities: [.sha512])
-    target[ContentSubject.self] = { workspace in
-      let client = try await Connection.open(socket: try await serveOwnDaemon(in: workspace), namespace: "conformance", in: workspace)
+    target[DaemonParts.self] = { workspace in
+      let scratch = ScratchDirectory("conformance-daemon")
+      workspace.endings.add { _ = scratch.path }
+      let events = InMemoryEventExchange()
+      let metadata = try SQLiteMetadataStore(
+        path: scratch.path + "/meta.db", content: InMemoryContentStore(), snapshotters: ["overlayfs": InMemorySnapshotter()], events: events)
+      return DaemonParts(metadata: metadata, events: events, applier: InMemoryLayerApplier(), differ: InMemoryLayerDiffer())
+    }
+    target.derive(DaemonSubject.self, from: DaemonParts.self) { parts, workspace in
+      try await daemonSubject(socket: try await parts.serve(in: workspace), snapshotter: "overlayfs", in: workspace)
+    }
+    target.derive(CollectionSubject.self, from: DaemonSubject.self) { daemon, _ in daemon.collections }
+    target.derive(ContentSubject.self, from: DaemonParts.self) { parts, workspace in
+      let client = try await Connection.open(socket: try await parts.serve(in: workspace), namespace: "conformance", in: workspace)
       return ContentSubject(store: client.content, rules: ContentRules(wire: true, linking: .afterDeletion)) { Digest.of($0, $1) }
     }
-    let daemon: Offer<DaemonSubject> = { workspace in
-      try await daemonSubject(socket: try await serveOwnDaemon(in: workspace), snapshotter: "overlayfs", in: workspace)
-    }
-    target[DaemonSubject.self] = daemon
-    target[CollectionSubject.self] = { try await daemon($0).collections }
     return target
-  }
-
-  /// A daemon of its own for the case; gives its socket.
-  private static func serveOwnDaemon(in workspace: Workspace) async throws -> String {
-    let scratch = ScratchDirectory("conformance-daemon")
-    let socket = scratch.path + "/daemon.sock"
-    let events = InMemoryEventExchange()
-    let metadata = try SQLiteMetadataStore(
-      path: scratch.path + "/meta.db", content: InMemoryContentStore(), snapshotters: ["overlayfs": InMemorySnapshotter()], events: events)
-    let backends = Backends(
-      metadata: metadata, applier: InMemoryLayerApplier(), differ: InMemoryLayerDiffer(), runtime: InMemoryRuntime(events: events), events: events,
-      scheduleCollection: {}, plugins: [], identity: Identity(version: "1", revision: "r", uuid: "u", pid: 1, pidNamespace: 1))
-    var logger = Logger(label: "conformance")
-    logger.logLevel = .critical
-    let server = GRPCSocketServer(socket: socket, services: GRPCFrontend.services(backends), interceptors: [ContainerdInterceptor(logger: logger)])
-    let serving = Task { try await server.serve() }
-    workspace.endings.add {
-      server.stop()
-      try await serving.value
-      _ = scratch.path
-    }
-    for _ in 0..<1000 {
-      do {
-        try await Connection.requireListener(socket)
-        return socket
-      } catch { try await Task.sleep(for: .milliseconds(5)) }
-    }
-    throw SuiteError("the daemon of \(socket) does not listen within 5 s")
   }
 
   private static func daemonSubject(socket: String, snapshotter: String, in workspace: Workspace) async throws -> DaemonSubject {
@@ -93,5 +72,34 @@ extension Target {
     return DaemonSubject(namespace: namespace, client: client, wire: wire, snapshotter: snapshotter) { text, words in
       workspace.record.add(text, command: words.isEmpty ? "" : Shell.line(["ctr", "--address", socket, "-n", namespace] + words))
     }
+  }
+}
+
+extension DaemonParts {
+  /// Serves them on a socket until the case is over; gives the socket.
+  func serve(in workspace: Workspace) async throws -> String {
+    // A socket's path has room for some hundred bytes: not in the case's directory.
+    let scratch = ScratchDirectory("conformance-socket")
+    let socket = scratch.path + "/daemon.sock"
+    let backends = Backends(
+      metadata: metadata, applier: applier, differ: differ, runtime: InMemoryRuntime(events: InMemoryEventExchange()), events: events, scheduleCollection: {},
+      plugins: [], identity: Identity(version: "1", revision: "r", uuid: "u", pid: 1, pidNamespace: 1))
+    var logger = Logger(label: "conformance")
+    logger.logLevel = .critical
+    let server = GRPCSocketServer(
+      socket: socket, services: GRPCFrontend.services(backends), interceptors: interceptors + [ContainerdInterceptor(logger: logger)])
+    let serving = Task { try await server.serve() }
+    workspace.endings.add {
+      server.stop()
+      try await serving.value
+      _ = scratch.path
+    }
+    for _ in 0..<1000 {
+      do {
+        try await Connection.requireListener(socket)
+        return socket
+      } catch { try await Task.sleep(for: .milliseconds(5)) }
+    }
+    throw SuiteError("the server of \(socket) does not listen within 5 s")
   }
 }

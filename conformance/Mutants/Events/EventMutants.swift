@@ -5,7 +5,7 @@ import Protocols
 import Synchronization
 
 /// An exchange around another: what is published, and what subscribers get.
-private struct ExchangeWrapper: EventExchange {
+struct ExchangeWrapper: EventExchange {
   let base: any EventExchange
   var onPublish: (@Sendable (any EventExchange, EventEnvelope) -> Void)?
   var onSubscribe: (@Sendable (any EventExchange) -> AsyncStream<EventEnvelope>)?

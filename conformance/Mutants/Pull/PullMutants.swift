@@ -15,6 +15,13 @@ enum PullMutants {
     subject.stored = { try await stored($0).flatMap(change) }
   }
 
+  /// Where a registry has the manifest of `HOST/NAME:TAG`.
+  private static func manifest(of reference: String) -> String {
+    let slash = reference.firstIndex(of: "/") ?? reference.endIndex
+    let tag = reference.lastIndex(of: ":") ?? reference.endIndex
+    return "http://\(reference[..<slash])/v2\(reference[slash..<tag])/manifests/\(reference[tag...].dropFirst())"
+  }
+
   static let all: [Mutant] = [
     mutant("identity-pull", "a client that pulls is left as it is", kills: []) { storing(&$0) { $0 } },
     mutant(
@@ -51,6 +58,54 @@ enum PullMutants {
     },
     mutant("M118", "a client fetches more blobs at once than it promises", kills: ["pull.transfer.at-once"], symptom: "were fetched at once") {
       $0.parallelism = 2
+    },
+    mutant(
+      "pull-header-believed", "a manifest is stored under the digest that the registry's header tells", kills: ["pull.resolve.lying-digest-header"],
+      symptom: "which are not the blob's"
+    ) { subject in
+      guard let stored = subject.stored else { return }
+      let pull = subject.pull
+      let believed = Kept<[Digest: [UInt8]]>([:])
+      subject.pull = { reference in
+        let reply = try await PlainRequest.get(manifest(of: reference))
+        if let digest = try reply.headers["docker-content-digest"].map(Digest.init(parsing:)) { believed.with { $0[digest] = reply.body } }
+        return try await pull(reference)
+      }
+      subject.stored = { digest in
+        if let bytes = believed.now[digest] { return bytes }
+        return try await stored(digest)
+      }
+    },
+    mutant("pull-takes-anything", "a client does not say which manifests it understands", kills: ["pull.resolve.accept"], symptom: "accepts \"\"") {
+      subject in
+      let pull = subject.pull
+      subject.pull = { reference in
+        _ = try await PlainRequest.get(manifest(of: reference))
+        return try await pull(reference)
+      }
+    },
+    mutant(
+      "pull-deep-is-done", "a client gives up on deep indexes, and says that it is done", kills: ["pull.index.deep"], symptom: "the pull succeeded, but of"
+    ) {
+      subject in
+      let pull = subject.pull
+      subject.pull = { reference in
+        var ending = try await pull(reference)
+        if ending.said.contains("index in index") { ending.succeeded = true }
+        return ending
+      }
+    },
+    mutant(
+      "pull-token-for-all", "the token goes to every address, a layer's own included", kills: ["pull.manifest.foreign-urls"], symptom: "was shown a token"
+    ) { subject in
+      let pull = subject.pull
+      subject.pull = { reference in
+        let ending = try await pull(reference)
+        let token = [("Authorization", "Bearer the-token")]
+        let text = String(decoding: try await PlainRequest.get(manifest(of: reference), headers: token).body, as: UTF8.self)
+        for part in text.split(separator: "\"") where part.hasPrefix("http://") { _ = try await PlainRequest.get(String(part), headers: token) }
+        return ending
+      }
     },
     mutant("pull-fails-always", "no pull ever succeeds", kills: ["pull.plain.whole", "pull.lie.then-right"], symptom: "but it failed") { subject in
       subject.pull = { _ in .init(succeeded: false, said: "no network") }
