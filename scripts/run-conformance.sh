@@ -15,7 +15,7 @@ red=0
 echo
 "$program" selftest || red=1
 
-targets=(inproc:fake inproc:overlay inproc:fuse-overlayfs inproc:fake-remote inproc:grpc inproc:metadata inproc:daemon inproc:ref-daemon inproc:pull inproc:pipeline
+targets=(inproc:fake inproc:overlay inproc:fuse-overlayfs inproc:fake-remote inproc:grpc inproc:metadata inproc:daemon inproc:ref-daemon inproc:differ inproc:pull inproc:pipeline
   oci-runtime:refrun shim:containerd-shim-ref-v2)
 for target in "${targets[@]}"; do
   name=${target//[:\/]/-}

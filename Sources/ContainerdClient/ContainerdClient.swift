@@ -50,6 +50,7 @@ public struct ContainerdClient: Sendable {
   public var tasks: RemoteTasks { RemoteTasks(connection: self) }
   public func snapshotter(_ name: String) -> any Snapshotter { RemoteSnapshotter(connection: self, name: name) }
   public var applier: any LayerApplier { RemoteApplier(connection: self) }
+  public var differ: any LayerDiffer { RemoteDiffer(connection: self) }
 
   /// Runs the body under a lease of its own: nothing that it makes is collected before somebody refers to it.
   public func leased<Value: Sendable>(_ body: @Sendable (ContainerdClient) async throws -> Value) async throws -> Value {

@@ -148,28 +148,3 @@ extension SnapshotInfo {
       updatedAt: Timestamp(wire: wire.updatedAt))
   }
 }
-
-/// The applier of a daemon: it reads from that daemon's own content store.
-struct RemoteApplier: LayerApplier {
-  let connection: ContainerdClient
-
-  func apply(
-    _ layer: Descriptor, from content: any ContentProvider, to mounts: [Mount], options: ApplyOptions
-  ) async throws -> Descriptor {
-    let api = Containerd_Services_Diff_V1_Diff.Client(wrapping: connection.client)
-    let applied = try await connection.call {
-      try Descriptor(
-        wire: await api.apply(
-          .with {
-            $0.diff = layer.wire
-            $0.mounts = mounts.map(\.wire)
-            $0.syncFs = options.sync
-          }, metadata: connection.metadata
-        ).applied)
-    }
-    if let diffID = options.diffID, diffID != applied.digest {
-      throw ContainerdError.failedPrecondition("layer \(layer.digest): unpacked digest \(applied.digest) is not the expected DiffID \(diffID)")
-    }
-    return applied
-  }
-}

@@ -9,6 +9,7 @@ public enum MutantCatalogue {
     SnapshotMutants.all,
     RemoteSnapshotMutants.all,
     WireMutants.all,
+    WireDifferMutants.all,
     FileMutants.all,
     LayerMutants.all,
     ContentMutants.all,

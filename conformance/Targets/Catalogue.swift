@@ -37,6 +37,7 @@ public enum Catalogue {
     + [AnyCase](ContentRestartSuite.cases, in: .crash)
     + [AnyCase](MetadataRestartSuite.cases, in: .crash)
     + [AnyCase](LayerSuite.cases, in: .tarApply, ["layers.diff": .whiteouts])
+    + [AnyCase](WireDifferSuite.cases, in: .grpc)
     + [AnyCase](RegistrySuite.cases, in: .fetch)
     + [AnyCase](PullSuite.cases, in: .fetch)
     + [AnyCase](PullModelSuite.cases, in: .fetch)

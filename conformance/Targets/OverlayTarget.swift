@@ -13,7 +13,8 @@ import TestSupport
 extension Target {
   /// `inproc:overlay`: the local content store, the overlay snapshotter, and the applier and differ of this package, on real files. Needs root.
   static func overlay(_ address: String) -> Target {
-    var target = Target(address: address, capabilities: [.truncation, .openReaders, .sha512, .closing, .files, .longNames, .tmpfile, .inodeStable])
+    var target = Target(
+      address: address, capabilities: [.truncation, .openReaders, .sha512, .closing, .files, .longNames, .tmpfile, .inodeStable, .handedContent])
     target.offerVictims()
     target[ContentSubject.self] = { workspace in
       ContentSubject(store: try LocalContentStore(root: workspace.directory + "/content")) { Digest.of($0, $1) }

@@ -115,6 +115,7 @@ private struct RecordingTree: Tree {
     try recorded("make \(path) \(size) bytes long", ["truncate", "-s", "\(size)", at(path)]) { try base.extend(path, to: size) }
   }
   func read(_ path: String) throws -> [UInt8]? { try recorded("read \(path)", ["cat", at(path)]) { try base.read(path) } }
+  var directory: String? { base.directory }
   func makeDirectory(_ path: String) throws { try recorded("make the directory \(path)", ["mkdir", at(path)]) { try base.makeDirectory(path) } }
   func remove(_ path: String) throws { try recorded("remove \(path)", ["rm", "-r", at(path)]) { try base.remove(path) } }
   func link(_ existing: String, _ new: String) throws {

@@ -46,6 +46,13 @@ public struct TargetScheme: Sendable {
       try SocketAddress(address, scheme: "content+grpc").map { .content(address, socket: $0.path) }
     },
     TargetScheme(
+      form: "diff+grpc://SOCKET[?snapshotter=NAME]",
+      summary: "the differ of the containerd that listens there, with its content and the snapshotter NAME (overlayfs), on this machine (root)",
+      open: Target.differ),
+    TargetScheme(form: "inproc:differ", summary: "the diff service of this package over its own applier, differ and overlay snapshotter, on a socket (root)") {
+      $0 == "inproc:differ" ? .ownDiffer($0) : nil
+    },
+    TargetScheme(
       form: "daemon://SOCKET[?snapshotter=NAME]", summary: "a whole containerd: leases, collections, namespaces, images, events and content through its API",
       open: Target.daemon),
     TargetScheme(form: "inproc:daemon", summary: "the services of this package over its metadata store, on a socket of their own") {

@@ -6,7 +6,7 @@ import SystemKit
 
 /// Faults of appliers and differs.
 enum LayerMutants {
-  static let all: [Mutant] = archives + trees + calls + differs + controls
+  static let all: [Mutant] = archives + trees + calls + compression + differs + controls
 
   static func applying(
     _ id: String, _ sentence: String, in group: CaseGroup = .tarApply, on base: String = "inproc:overlay", kills: [String], symptom: String = "",

@@ -64,7 +64,7 @@ struct AlteredDiffer: LayerDiffer {
   }
 }
 
-private struct OneBlob: ContentProvider, ContentReader {
+struct OneBlob: ContentProvider, ContentReader {
   let bytes: [UInt8]
   var size: Int64 { Int64(bytes.count) }
   func reader(_ digest: Digest) async throws -> any ContentReader { self }

@@ -14,7 +14,9 @@ package struct TarArchive {
     header(name + "/", type: "5", mode: mode, owner: owner, group: group)
   }
   package mutating func symlink(_ name: String, to target: String) { header(name, type: "2", link: target, mode: 0o777) }
-  package mutating func hardLink(_ name: String, to existing: String) { header(name, type: "1", link: existing) }
+  package mutating func hardLink(_ name: String, to existing: String, mode: Int = 0o644, owner: Int = 0, group: Int = 0) {
+    header(name, type: "1", link: existing, mode: mode, owner: owner, group: group)
+  }
   /// Deletes a name of the layers below.
   package mutating func whiteout(_ path: String) {
     let parts = path.split(separator: "/")
