@@ -88,7 +88,7 @@ let core: [Target] = [
     linkerSettings: staticExecutable),
 
   module("ConformanceSuites", ["Protocols"], path: "conformance/Suites"),
-  module("ConformanceModels", ["ConformanceSuites", "InMemoryFakes", "Protocols", "Hashing"], path: "conformance/Models"),
+  module("ConformanceModels", ["ConformanceSuites", "ConformanceSystemSuites", "InMemoryFakes", "Protocols", "Hashing"], path: "conformance/Models"),
   module("ConformanceSystemSuites", ["ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO"], path: "conformance/System"),
   module("ConformanceKit", ["ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO"], path: "conformance/Kit"),
   module("ConformanceReports", ["ConformanceKit", "ConformanceSuites", "Protocols", "Hashing"], path: "conformance/Reports"),

@@ -1,19 +1,48 @@
 import ConformanceSuites
+import ConformanceSystemSuites
 import Protocols
 
 /// A layer as a value: what it deletes of the layers below, and what it adds.
 package struct LayerPlan: Hashable, Sendable, CustomStringConvertible {
-  package enum Entry: Hashable, Sendable, CustomStringConvertible {
-    case file(String, Int)
-    case directory(String)
-    case whiteout(String)
-    case opaque(String)
+  package struct Entry: Hashable, Sendable, CustomStringConvertible {
+    package enum Form: Hashable, Sendable {
+      case file(Int)
+      case directory
+      case link(String)
+      /// Another name of what is there under this one.
+      case hardLink(String)
+      case fifo
+      case character(Int, Int)
+      case block(Int, Int)
+      case whiteout
+      case opaque
+    }
+    package var path: String
+    package var form: Form
+    package var attributes = EntryAttributes(mode: 0o644)
+
+    package static func file(_ path: String, _ number: Int) -> Entry { Entry(path: path, form: .file(number)) }
+    package static func directory(_ path: String) -> Entry { Entry(path: path, form: .directory, attributes: EntryAttributes(mode: 0o755)) }
+    package static func whiteout(_ path: String) -> Entry { Entry(path: path, form: .whiteout) }
+    package static func opaque(_ path: String) -> Entry { Entry(path: path, form: .opaque) }
+
+    package var isDeletion: Bool { form == .whiteout || form == .opaque }
+
     package var description: String {
-      switch self {
-      case .file(let path, let number): "\(path) (\(number))"
-      case .directory(let path): "\(path)/"
-      case .whiteout(let path): "whiteout of \(path)"
-      case .opaque(let path): "opaque \(path)/"
+      // A long name is known by its beginning.
+      let name = path.utf8.count > 40 ? "\(path.prefix(20))… (\(path.utf8.count) bytes)" : path
+      let words = attributes.description
+      let more = words.isEmpty ? "" : " [\(words)]"
+      return switch form {
+      case .file(let number): "\(name) (\(number))\(more)"
+      case .directory: "\(name)/\(more)"
+      case .link(let target): "\(name) -> \(target.prefix(20))\(more)"
+      case .hardLink(let existing): "\(name) = \(existing.prefix(20))"
+      case .fifo: "\(name)|\(more)"
+      case .character(let major, let minor): "\(name) c\(major):\(minor)\(more)"
+      case .block(let major, let minor): "\(name) b\(major):\(minor)\(more)"
+      case .whiteout: "whiteout of \(name)"
+      case .opaque: "opaque \(name)/"
       }
     }
   }
@@ -22,98 +51,79 @@ package struct LayerPlan: Hashable, Sendable, CustomStringConvertible {
   package var description: String { entries.isEmpty ? "nothing" : entries.map(\.description).joined(separator: ", ") }
 
   /// The tree that the image specification makes of the layer over another: deletions first, whatever the order of the entries.
-  package func applied(to lower: FileTree) -> FileTree {
+  package func applied(to lower: LayerTree) -> LayerTree {
     var tree = lower
-    for entry in entries {
-      switch entry {
-      case .whiteout(let path): tree.remove(path)
-      case .opaque(let path): for below in tree.nodes.keys where below.hasPrefix(path + "/") { tree.nodes[below] = nil }
-      default: break
+    var touched: Set<String> = []
+    var told: Set<String> = []
+    for entry in entries where entry.isDeletion {
+      if entry.form == .whiteout {
+        tree.remove(entry.path)
+        touched.insert(LayerTree.parent(entry.path))
+      } else {
+        tree.empty(entry.path)
+        touched.insert(entry.path)
       }
     }
     for entry in entries {
-      switch entry {
-      case .file(let path, let number):
-        tree.remove(path)
-        tree.nodes[path] = .file(FileChange.contents(number))
-      case .directory(let path):
-        if tree.nodes[path] != .directory { tree.remove(path) }
-        tree.nodes[path] = .directory
-      default: break
+      let path = entry.path
+      // Whatever comes into a directory changes its time, and so does a parent that is made by the way.
+      var above = LayerTree.parent(path)
+      if !entry.isDeletion, entry.form != .directory || !tree.isDirectory(path) {
+        touched.insert(above)
+        while !above.isEmpty, tree[above] == nil {
+          above = LayerTree.parent(above)
+          touched.insert(above)
+        }
+      }
+      switch entry.form {
+      case .file(let number): tree.put(path, .init(kind: .file(FileChange.contents(number)), attributes: entry.attributes))
+      case .directory:
+        tree.putDirectory(path, entry.attributes)
+        told.insert(path)
+      case .link(let target): tree.put(path, .init(kind: .link(target), attributes: entry.attributes))
+      case .hardLink(let existing): tree.link(path, to: existing)
+      case .fifo: tree.put(path, .init(kind: .fifo, attributes: entry.attributes))
+      case .character(let major, let minor): tree.put(path, .init(kind: .character(major, minor), attributes: entry.attributes))
+      case .block(let major, let minor): tree.put(path, .init(kind: .block(major, minor), attributes: entry.attributes))
+      case .whiteout, .opaque: break
       }
     }
+    for directory in touched.subtracting(told) { tree.touch(directory) }
     return tree
   }
 
-  package var archive: [UInt8] {
-    TarArchive.make { archive in
-      for entry in entries {
-        switch entry {
-        case .file(let path, let number): archive.file(path, String(decoding: FileChange.contents(number), as: UTF8.self))
-        case .directory(let path): archive.directory(path)
-        case .whiteout(let path): archive.whiteout(path)
-        case .opaque(let path): archive.opaque(path)
-        }
-      }
+  package var archive: [UInt8] { TarRecord.archive(entries.flatMap(\.records)) }
+}
+
+extension LayerPlan.Entry {
+  /// The entry as records: what the first form of tar cannot say stands in an extended header before it.
+  fileprivate var records: [TarRecord] {
+    var record = TarRecord(path)
+    switch form {
+    case .file(let number): record.contents = FileChange.contents(number)
+    case .directory: (record.type, record.name) = ("5", path + "/")
+    case .link(let target): (record.type, record.link) = ("2", target)
+    case .hardLink(let existing): (record.type, record.link) = ("1", existing)
+    case .fifo: record.type = "6"
+    case .character(let major, let minor): (record.type, record.device) = ("3", (major, minor))
+    case .block(let major, let minor): (record.type, record.device) = ("4", (major, minor))
+    case .whiteout:
+      let parts = path.split(separator: "/")
+      record.name = (parts.dropLast() + [".wh." + (parts.last ?? "")]).joined(separator: "/")
+    case .opaque: record.name = "\(path)/.wh..wh..opq"
     }
-  }
-
-  private enum Act { case nothing, file, directory, whiteout, replaceByFile, replaceByDirectory, opaque }
-
-  /// A layer that makes sense over the tree. Parents come before children; deletions come anywhere.
-  package static func draw(_ attempt: Attempt, over lower: FileTree) -> LayerPlan {
-    var plan = LayerPlan()
-    var deletions: [Entry] = []
-    let style = attempt.weighted([(2, Style.mixed), (4, .refilling), (3, .deleting)])
-    for path in FileChange.paths.sorted() {
-      let parent = FileTree.parent(path)
-      let act: Act = attempt.weighted(acts(style, path, deletions, over: lower))
-      let number = attempt.draw(10)
-      guard act != .nothing, plan.withDeletions(deletions).applied(to: lower).isDirectory(parent) else { continue }
-      // A deletion below a directory that is itself new would be of nothing.
-      let deletable = lower.nodes[path] != nil && !deletions.contains(.whiteout(parent)) && !deletions.contains(.opaque(parent)) && lower.isDirectory(parent)
-      switch act {
-      case .nothing: break
-      case .file: plan.entries.append(.file(path, number))
-      case .directory: plan.entries.append(.directory(path))
-      case .whiteout: if deletable { deletions.append(.whiteout(path)) }
-      case .replaceByFile, .replaceByDirectory:
-        if deletable { deletions.append(.whiteout(path)) }
-        plan.entries.append(act == .replaceByFile ? .file(path, number) : .directory(path))
-      case .opaque:
-        plan.entries.append(.directory(path))
-        if deletable, lower.nodes[path] == .directory { deletions.append(.opaque(path)) }
-      }
+    (record.mode, record.owner, record.group) = (attributes.mode, attributes.owner, attributes.group)
+    var extended: [(String, [UInt8])] = []
+    func say(_ key: String, _ value: String) { extended.append((key, Array(value.utf8))) }
+    if record.name.utf8.count > 100 { say("path", record.name) }
+    if record.link.utf8.count > 100 { say("linkpath", record.link) }
+    if record.owner >= 1 << 21 { say("uid", "\(record.owner)") }
+    if record.group >= 1 << 21 { say("gid", "\(record.group)") }
+    if let modified = attributes.modified {
+      record.modified = modified.seconds
+      if modified.nanoseconds != 0 { say("mtime", modified.description) }
     }
-    // A deletion may stand anywhere, and often behind everything that it must not delete.
-    for deletion in deletions { plan.entries.insert(deletion, at: attempt.chance(60) ? plan.entries.count : attempt.draw(plan.entries.count + 1)) }
-    return plan
-  }
-
-  /// Layers of one style make all the time what others seldom make.
-  private enum Style { case mixed, refilling, deleting }
-
-  /// What may be done to a path, by weight.
-  private static func acts(_ style: Style, _ path: String, _ deletions: [Entry], over lower: FileTree) -> [(Int, Act)] {
-    switch style {
-    case .mixed: return [(10, .nothing), (5, .file), (3, .directory), (4, .whiteout), (2, .replaceByFile), (2, .replaceByDirectory), (3, .opaque)]
-    case .refilling:
-      // Directories are made; full ones are made opaque, and filled again.
-      if deletions.contains(.opaque(FileTree.parent(path))) { return [(4, .nothing), (12, .file), (4, .directory)] }
-      if lower.nodes[path] == .directory, lower.nodes.keys.contains(where: { $0.hasPrefix(path + "/") }) {
-        return [(4, .nothing), (1, .file), (2, .directory), (2, .whiteout), (1, .replaceByFile), (1, .replaceByDirectory), (14, .opaque)]
-      }
-      if ["d", "e"].contains(path) { return [(3, .nothing), (1, .file), (14, .directory)] }
-      return [(5, .nothing), (10, .file), (3, .directory), (3, .whiteout), (1, .replaceByFile), (1, .replaceByDirectory)]
-    case .deleting:
-      if lower.nodes[path] != nil { return [(4, .nothing), (2, .file), (10, .whiteout), (1, .replaceByFile), (1, .replaceByDirectory)] }
-      return [(4, .nothing), (8, .file), (5, .directory)]
-    }
-  }
-
-  private func withDeletions(_ deletions: [Entry]) -> LayerPlan {
-    var plan = self
-    plan.entries = deletions + entries
-    return plan
+    for (name, value) in attributes.extended.sorted(by: { $0.key < $1.key }) { extended.append(("SCHILY.xattr." + name, value)) }
+    return extended.isEmpty ? [record] : [.extended(extended), record]
   }
 }
