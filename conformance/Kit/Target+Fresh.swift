@@ -19,7 +19,10 @@ extension Target {
         // What the last attempt's subject holds, a store behind a socket for one, must be let go of first.
         try await last.end()
         try await DedicatedThread.run { try Files.makeDirectories(place) }
-        let next = Workspace(directory: place, seed: workspace.seed, patience: workspace.patience, budget: workspace.budget, mark: workspace.mark)
+        // Of an attempt that is done again every call is of interest, of hundreds by chance none.
+        let record = workspace.choices.isEmpty ? Record() : workspace.record
+        let next = Workspace(
+          directory: place, seed: workspace.seed, patience: workspace.patience, budget: workspace.budget, record: record, mark: workspace.mark)
         last.set(next)
         return try await offer(next)
       } catch let skipped as CaseSkipped {

@@ -59,11 +59,30 @@ public final class Record: Sendable {
     public var command: String
     /// What came of it, where that is known.
     public var outcome: String
+    /// The same as a call of a function that the scripts of `repro` have; nil where no public tool can do it.
+    public var script: String?
+    /// What came of it, in words that can be compared between backends: no times, numbers of inodes or paths of their own.
+    public var answer: String?
   }
-  private let recorded = Mutex<[Step]>([])
+  private struct State {
+    var steps: [Step] = []
+    var underWay = 0
+    var together = false
+  }
+  private let state = Mutex(State())
   public init() {}
-  public var steps: [Step] { recorded.withLock { $0 } }
-  public func add(_ text: String, command: String = "", outcome: String = "") {
-    recorded.withLock { $0.append(Step(text: text, command: command, outcome: outcome)) }
+  public var steps: [Step] { state.withLock { $0.steps } }
+  /// Whether calls were made while others were under way: then the order of the steps says nothing.
+  public var together: Bool { state.withLock { $0.together } }
+  public func add(_ text: String, command: String = "", outcome: String = "", script: String? = nil, answer: String? = nil) {
+    state.withLock { $0.steps.append(Step(text: text, command: command, outcome: outcome, script: script, answer: answer)) }
   }
+  /// A call begins; `ends` must follow.
+  public func begins() {
+    state.withLock {
+      if $0.underWay > 0 { $0.together = true }
+      $0.underWay += 1
+    }
+  }
+  public func ends() { state.withLock { $0.underWay -= 1 } }
 }

@@ -22,7 +22,8 @@ extension Target {
       let client = try await Namespaces.lease(plain, namespace, socket: socket, in: workspace)
       workspace.endings.add { try await emptyContent(plain.content) }
       return ContentSubject(
-        store: RecordingContentStore(base: client.content, record: workspace.record, tool: ["ctr", "--address", socket, "-n", namespace, "content"]),
+        store: RecordingContentStore(
+          base: client.content, record: workspace.record, tool: ["ctr", "--address", socket, "-n", namespace, "content"], answers: Answers()),
         rules: .service
       ) { Digest.of($0, $1) }
     }

@@ -30,9 +30,11 @@ extension Target {
         workspace.endings.add { try await empty(snapshotter) }
       }
       let tool = ["ctr", "--address", socket, "-n", namespace, "snapshots", "--snapshotter", name ?? "conformance"]
-      let trees = RecordingTrees(base: MountingTrees(mountPoint: workspace.directory + "/mnt"), record: workspace.record)
+      let answers = Answers()
+      let trees = RecordingTrees(base: MountingTrees(mountPoint: workspace.directory + "/mnt"), record: workspace.record, answers: answers)
       return SnapshotSubject(
-        snapshotter: RecordingSnapshotter(base: snapshotter, record: workspace.record, tool: tool), trees: geteuid() == 0 ? trees : nil)
+        snapshotter: RecordingSnapshotter(
+          base: snapshotter, record: workspace.record, tool: tool, name: name ?? "conformance", answers: answers), trees: geteuid() == 0 ? trees : nil)
     }
     if let name {
       target.capabilities.insert(.namespaces)

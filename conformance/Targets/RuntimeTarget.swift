@@ -13,10 +13,16 @@ extension Target {
     var target = Target(address: address, capabilities: command.cgroups ? [.programs, .cgroups] : [.programs])
     target[OCIRuntimeSubject.self] = { workspace in
       let record = workspace.record
+      let directory = workspace.directory
+      // A script has a directory and a mark of its own. Marks of sites begin with the workspace's.
+      @Sendable func elsewhere(_ text: String) -> String {
+        text.replacing(directory, with: "@WORK@").replacing(/conformance-[0-9]+(-[0-9]+)*/, with: "@MARK@")
+      }
       return OCIRuntimeSubject(
-        command: command.words, directory: workspace.directory, patience: workspace.patience, seed: workspace.seed, mark: workspace.mark
-      ) { text, command, outcome in
-        record.add(text, command: command, outcome: outcome)
+        command: command.words, directory: directory, patience: workspace.patience, seed: workspace.seed, mark: workspace.mark
+      ) { text, command, outcome, script, answer in
+        record.add(
+          text, command: command, outcome: outcome, script: script.map { elsewhere(Shell.line($0)) }, answer: answer.map(elsewhere))
       }
     }
     return target

@@ -40,7 +40,7 @@ final class OCIContainer {
     site.subject.note(
       "a bundle with busybox",
       "mkdir -p \(rootfs)/{bin,dev,etc,proc,sys,tmp,data} && cp \(OCISite.busybox) \(rootfs)/bin/ && for a in \(Self.applets.joined(separator: " ")); "
-        + "do ln -s busybox \(rootfs)/bin/$a; done", "")
+        + "do ln -s busybox \(rootfs)/bin/$a; done", "", script: ["bundle", bundle] + Self.applets, answer: "done")
   }
 
   /// The smallest configuration that is useful.
@@ -72,7 +72,7 @@ final class OCIContainer {
   func writeConfig() throws { try writeConfig(text: config.serialized()) }
   func writeConfig(text: String) throws {
     try write(text, to: bundle + "/config.json")
-    site.subject.note("its configuration", "cat >\(bundle)/config.json <<'END'\n\(text)\nEND", "")
+    site.subject.note("its configuration", "cat >\(bundle)/config.json <<'END'\n\(text)\nEND", "", script: ["config", bundle, text], answer: "done")
   }
 
   /// A further program of busybox's.
@@ -163,8 +163,12 @@ final class OCIContainer {
       throw Mismatch(description: "the container's program did not end within \(Int(site.seconds(seconds))) s")
     }
     ended = code
+    site.subject.note("the end of \(id)", "", "code \(code)", script: ["ended", bundle], answer: "ended \(code)")
+    site.subject.note("what \(id) printed", "cat \(bundle)/out", output, script: ["printed", bundle], answer: "printed " + Self.oneLine(output))
     return code
   }
+
+  static func oneLine(_ text: String) -> String { text.split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "/") }
 
   private func waitUntilAdopted(_ pid: Int32) -> Bool { waitUntil(within: 2) { Children.all().contains(pid) } }
 
@@ -186,7 +190,14 @@ final class OCIContainer {
   }
 
   /// What a namespace of the container's process is called: `pid:[4026531836]`.
-  func namespace(_ name: String) throws -> String { try namespaceOfProcess("\(try pid())", name) }
+  func namespace(_ name: String) throws -> String {
+    let found = try namespaceOfProcess("\(try pid())", name)
+    let own = try namespaceOfProcess("self", name) != found
+    site.subject.note(
+      "the \(name) namespace of \(id)", "readlink /proc/\(try pid())/ns/\(name)", found, script: ["namespace", bundle, name],
+      answer: own ? "its own" : "the host's")
+    return found
+  }
 
   /// The mounts that the container's process sees: mount point → options, the last of each point.
   func mountTable() throws -> [String: Set<String>] {
@@ -202,6 +213,7 @@ final class OCIContainer {
   func awaitOutput(_ line: String) throws {
     let seen = waitUntil(within: site.seconds(10)) { lines.contains(line) }
     if seen { site.sawLife = true }
+    site.subject.note("the program prints \(line)", "", output, script: ["awaits", bundle + "/out", line], answer: seen ? "seen" : "not seen")
     try expect(seen, "the program must print \"\(line)\" within \(Int(site.seconds(10))) s; it printed \"\(output)\" \(errors)")
   }
 }

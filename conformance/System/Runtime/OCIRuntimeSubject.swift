@@ -57,19 +57,21 @@ public struct OCIRuntimeSubject: Sendable {
   public var seed: UInt64
   /// What the case's cgroups are named after.
   public var mark: String
-  /// Notes a step and the line of shell that does the same.
-  public var note: @Sendable (_ text: String, _ command: String, _ outcome: String) -> Void
+  /// Takes down a step: words, the line of shell that does the same, what came of it; the call of a script's function, and what it is to answer.
+  public typealias Note = @Sendable (_ text: String, _ command: String, _ outcome: String, _ script: [String]?, _ answer: String?) -> Void
+  private let taken: Note
 
-  public init(
-    command: [String], directory: String, patience: Double, seed: UInt64, mark: String,
-    note: @escaping @Sendable (_ text: String, _ command: String, _ outcome: String) -> Void
-  ) {
+  public func note(_ text: String, _ command: String, _ outcome: String, script: [String]? = nil, answer: String? = nil) {
+    taken(text, command, outcome, script, answer)
+  }
+
+  public init(command: [String], directory: String, patience: Double, seed: UInt64, mark: String, note: @escaping Note) {
     self.command = command
     self.directory = directory
     self.patience = patience
     self.seed = seed
     self.mark = mark
-    self.note = note
+    taken = note
     plain = { call in
       var program = Program(words: command + ["--root", call.root, call.verb] + call.options + call.operands)
       program.stdin = call.stdin
@@ -89,16 +91,29 @@ public struct OCIRuntimeSubject: Sendable {
       } else {
         Children.killGroup(pid)
         _ = try Children.end(of: pid, within: 5)
-        note("\(call.verb) \(call.id)", program.shell, "did not end")
+        note("\(call.verb) \(call.id)", program.shell, "did not end", nil, nil)
         throw Mismatch(description: "`\(call.verb)` did not end within \(Int(20 * patience)) s: \(program.shell)")
       }
       let result = OCIResult(
         code: code, output: String(contents(call.stdout).utf8.dropFirst(outputBefore)) ?? "",
         errors: String(contents(call.stderr).utf8.dropFirst(errorsBefore)) ?? "")
-      note("\(call.verb) \(call.operands.joined(separator: " "))", program.shell, result.failed ? "exit code \(code): \(result.errors)" : "done")
+      let words = ["runtime", call.stdin, call.stdout, call.stderr, call.directory ?? "/", call.verb] + call.options + call.operands
+      let plain = call.extra == nil && call.killedAfter == nil
+      note(
+        "\(call.verb) \(call.operands.joined(separator: " "))", program.shell, result.failed ? "exit code \(code): \(result.errors)" : "done",
+        plain ? words : nil, result.failed ? "refused" : call.verb == "state" ? Self.told(result.output) : "done")
       return result
     }
     handle = plain
+  }
+
+  /// A state, in the words in which scripts tell it: no pid, no version.
+  static func told(_ state: String) -> String {
+    guard let state = try? JSON(parsing: state) else { return "no state" }  // that is the answer then
+    let status = state["status"].text ?? "none"
+    let pid = ["created", "running"].contains(status) ? (state["pid"].number ?? 0) > 0 ? " pid set" : " pid none" : ""
+    let notes = state["annotations"].names.map { " \($0)=\(state["annotations"][$0].text ?? "")" }.joined()
+    return "state \(state["id"].text ?? "none") \(status) \(state["bundle"].text ?? "none")\(pid)\(notes)"
   }
 
   /// Puts something around the runtime.
