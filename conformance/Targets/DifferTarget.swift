@@ -59,11 +59,13 @@ extension WireDifferSubject {
     }
     let tool = ["ctr", "--address", socket, "-n", namespace]
     let record = workspace.record
+    let answers = Answers()
     let layers = LayerSubject(
       applier: RecordingApplier(base: client.applier, record: record), differ: RecordingDiffer(base: client.differ, record: record),
-      content: RecordingContentStore(base: client.content, record: record, tool: tool + ["content"]),
-      snapshotter: RecordingSnapshotter(base: client.snapshotter(snapshotter), record: record, tool: tool + ["snapshots", "--snapshotter", snapshotter]),
-      trees: RecordingTrees(base: MountingTrees(mountPoint: workspace.directory + "/tree"), record: record)
+      content: RecordingContentStore(base: client.content, record: record, tool: tool + ["content"], answers: answers),
+      snapshotter: RecordingSnapshotter(
+        base: client.snapshotter(snapshotter), record: record, tool: tool + ["snapshots", "--snapshotter", snapshotter], name: snapshotter, answers: answers),
+      trees: RecordingTrees(base: MountingTrees(mountPoint: workspace.directory + "/tree"), record: record, answers: answers)
     ) { Digest.of($0) }
     return WireDifferSubject(socket: socket, namespace: namespace, lease: client.scope.lease ?? "", layers: layers)
   }
