@@ -98,7 +98,7 @@ public struct TerminalReport: Sendable {
     let counts = Outcome.allCases.compactMap { outcome in
       report.count(outcome) == 0 ? nil : "\(report.count(outcome)) \(outcome.title)"
     }
-    return (verdict.reasons + problems.map { "known failures: \($0)" }).flatMap { wrap("- " + $0, width) } + [
+    return (verdict.reasons + problems.map { "known failures: \($0)" }).flatMap { wrap("- " + clean($0), width) } + [
       paint(verdict.word.rawValue, style, .bold) + ": \(report.name), " + (counts.isEmpty ? "no case was run" : counts.joined(separator: ", "))
         + " in \(duration(report.seconds)), seed \(report.seed)",
       "\(report.isGreen ? "green" : "RED")\(problems.isEmpty ? "" : " because of the file of known failures"); statements checked \(report.checkedStatements.count) of \(Statement.all.count { $0.exempt == nil })",

@@ -44,13 +44,13 @@ enum LeakAudit {
         mounts: Set(LeakAudit.lines(of: "/proc/self/mountinfo").compactMap { $0.split(separator: " ").dropFirst(4).first.map(String.init) }))
     }
 
-    /// What is there more than before, and does not belong to another run that goes on meanwhile.
+    /// What is there more than before and has this run's mark in its name: whatever else appears meanwhile, other programs on the machine have made.
     func leaks(since before: Machine) -> [String] {
       let all =
         cgroups.subtracting(before.cgroups).sorted().map { "cgroup \($0) was left" }
         + loops.subtracting(before.loops).sorted().map { "loop device \($0) was left" }
         + mounts.subtracting(before.mounts).sorted().map { "mount at \($0) was left" }
-      return all.filter { !Leftovers.areOthers($0, than: getpid()) }
+      return all.filter { Leftovers.areOurs($0, of: getpid()) }
     }
   }
 

@@ -19,14 +19,14 @@ public struct Leftovers: Sendable {
   /// The pid of the runner is part of the name of everything that is made in its run.
   public static func mark(run: pid_t, worker: pid_t? = nil) -> String { "conformance-\(run)" + (worker.map { "-\($0)" } ?? "") }
 
-  /// Whether a text names something of a run, and of another one than this.
-  static func areOthers(_ text: String, than run: pid_t) -> Bool {
-    for piece in text.split(whereSeparator: { $0 == "/" || $0 == " " }) where piece.hasPrefix("conformance-") {
-      let words = piece.split(separator: "-")
-      // The directory of a run is called conformance-run-RUN-SEED.
-      if words.count > 2, let number = pid_t(words[1] == "run" ? words[2] : words[1]), number != run { return true }
+  /// Whether a text names something that a run has made.
+  static func areOurs(_ text: String, of run: pid_t) -> Bool {
+    text.split(whereSeparator: { $0 == "/" || $0 == " " }).contains { piece in
+      guard let start = piece.firstRange(of: "conformance-") else { return false }
+      let words = piece[start.lowerBound...].split(separator: "-")
+      // The directory of a run is called conformance-run-RUN-SEED; what is made elsewhere conformance-RUN-WORKER-….
+      return words.count > 2 && pid_t(words[1] == "run" ? words[2] : words[1]) == run
     }
-    return false
   }
 
   /// Ends and removes it all, the directory itself excepted. Blocking. What resists is left for the next audit to tell.

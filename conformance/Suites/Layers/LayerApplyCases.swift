@@ -141,7 +141,7 @@ extension LayerSuite {
         let mounts = try await subject.tree("\(number)")
         // Refused, or resolved inside the root: both are right. Out is wrong.
         do { try await subject.apply(try await subject.stored(archive), to: mounts) } catch let error as ContainerdError {
-          try expect(error.code == .invalidArgument, "archive \(number): refused with the class \(error.code)")
+          try expect(error.code == .invalidArgument, "archive \(number): refused as an invalid argument, not with: \(error)")
           continue
         }
         try await subject.enter(mounts) { tree in
