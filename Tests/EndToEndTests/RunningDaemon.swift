@@ -32,7 +32,7 @@ final class RunningDaemon: Sendable {
 
   init() async throws {
     for name in ["bin", "proc", "dev", "sys", "etc"] { try Files.makeDirectories("\(rootfs)/\(name)") }
-    try Files.writeAtomically(Files.read("/bin/busybox"), to: rootfs + "/bin/busybox", mode: 0o755)
+    try copyProgram("/bin/busybox", to: rootfs + "/bin/busybox")
     for name in ["sh", "ip", "sleep", "echo"] { symlink("busybox", "\(rootfs)/bin/\(name)") }
     let configuration = "version = 2\nroot = \"\(scratch.path)/root\"\nstate = \"\(scratch.path)/run\"\n"
     try Files.writeAtomically(Array(configuration.utf8), to: scratch.path + "/config.toml", mode: 0o644)

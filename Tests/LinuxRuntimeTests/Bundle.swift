@@ -17,7 +17,7 @@ final class Bundle {
 
   init() throws {
     for name in ["bin", "etc", "proc", "dev", "sys", "tmp", "scratch"] { try Files.makeDirectories("\(rootfs)/\(name)") }
-    try Files.writeAtomically(Files.read("/bin/busybox"), to: rootfs + "/bin/busybox", mode: 0o755)
+    try copyProgram("/bin/busybox", to: rootfs + "/bin/busybox")
     for name in ["sh", "true", "cat", "ls", "id", "sleep", "mkdir", "echo", "hostname", "env", "touch", "ip", "readlink", "stat"] {
       symlink("busybox", "\(rootfs)/bin/\(name)")
     }

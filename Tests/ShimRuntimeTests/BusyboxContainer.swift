@@ -29,19 +29,15 @@ struct BusyboxContainer {
 
   private func makeRootfs() throws {
     for name in ["bin", "proc", "dev", "tmp", "lib", "lib64"] { try Files.makeDirectories("\(rootfs)/\(name)") }
-    try copy("/bin/busybox", to: "\(rootfs)/bin/busybox")
+    try copyProgram("/bin/busybox", to: "\(rootfs)/bin/busybox")
     for name in ["sh", "sleep", "echo", "cat"] { try check("symlink", name) { symlink("busybox", "\(rootfs)/bin/\(name)") } }
     // Debian's busybox may be linked dynamically.
     let linked = try run(["/usr/bin/ldd", "/bin/busybox"])
     for word in linked.output.split(whereSeparator: \.isWhitespace) where word.hasPrefix("/") {
       let target = rootfs + word
       try Files.makeDirectories(Files.parent(of: target))
-      if !Files.exists(target) { try copy(String(word), to: target) }
+      if !Files.exists(target) { try copyProgram(String(word), to: target) }
     }
-  }
-
-  private func copy(_ source: String, to target: String) throws {
-    try Files.writeAtomically(try Files.read(source), to: target, mode: 0o755)
   }
 
   private static func process(_ script: String) -> String {

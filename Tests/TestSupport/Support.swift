@@ -22,6 +22,13 @@ public final class ScratchDirectory: Sendable {
   }
 }
 
+/// Copies a program so that it can be executed at once: by another process, for a file that is open for writing here is so, for a moment, in every child that
+/// another test forks meanwhile, and to execute it is then refused as busy.
+public func copyProgram(_ source: String, to target: String) throws {
+  let copied = try run(["/bin/cp", source, target])
+  if copied.status != 0 { throw SystemError(errno: EIO, operation: "cp \(source)", object: "\(target): \(copied.output)") }
+}
+
 /// Runs a program to its end and gives what it wrote. Blocking.
 public func run(_ arguments: [String], environment: [String]? = nil) throws -> (status: Int32, output: String) {
   var descriptors: [Int32] = [0, 0]

@@ -63,9 +63,17 @@ public struct Runner: Sendable {
       progress(.ended(result, done: state.done.next(), of: cases.count))
       return result
     }
+    // A call that a killed worker had under way may have had its effect after the worker's traces were removed.
+    var late: [String] = []
+    if results.contains(where: { [.timeout, .crash].contains($0.outcome) }) || options.interruption.isSet, let sweep = target.sweep {
+      do { try await inTime("the removal", seconds: 20) { try await sweep(Leftovers.mark(run: getpid())) } } catch {
+        // One that is gone has nothing that could be removed.
+        if !"\(error)".contains(Worker.backendIsGone) { late.append("what killed workers left in the backend could not be removed: \(error)") }
+      }
+    }
     try await DedicatedThread.run { try Files.removeTree(place) }
     keeper.dismiss()
-    return (results, LeakAudit.Machine.now().leaks(since: before))
+    return (results, late + LeakAudit.Machine.now().leaks(since: before))
   }
 
   private func judge(_ contract: AnyCase, target: Target, directory: String, state: State) async throws -> CaseResult {

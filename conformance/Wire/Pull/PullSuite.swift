@@ -14,6 +14,11 @@ public enum PullSuite {
         let image = TestImage()
         image.add(to: registry)
         try await body(subject, registry, image)
+        // Who asks for nothing must not pass where an error, or a success that nobody can look into, was wanted.
+        if registry.requests.isEmpty {
+          throw Mismatch(
+            description: "the client has asked the registry for nothing", expected: "requests to the registry on \(registry.host)", actual: "none")
+        }
       }
     }
   }
