@@ -59,7 +59,16 @@ public final class OverlaySnapshotter: Snapshotter {
   public func usage(_ key: String) async throws -> SnapshotUsage {
     try await run { snapshotter in
       let entry = try snapshotter.index.get(key)
-      return entry.info.kind == .committed ? entry.usage : try DiskUsage.measure(snapshotter.upper(entry.id))
+      return entry.info.kind == .committed ? entry.usage : try snapshotter.measure(entry, key)
+    }
+  }
+
+  /// Who removes the snapshot meanwhile takes its files along: then it does not exist, and nothing is wrong with the disk.
+  private func measure(_ entry: SnapshotEntry, _ key: String) throws -> SnapshotUsage {
+    do { return try DiskUsage.measure(upper(entry.id)) } catch {
+      let now = try index.get(key)
+      if now.id == entry.id { throw error }
+      return now.info.kind == .committed ? now.usage : try measure(now, key)
     }
   }
 
@@ -82,7 +91,7 @@ public final class OverlaySnapshotter: Snapshotter {
   public func commit(_ name: String, key: String, labels: Labels) async throws {
     try await run { snapshotter in
       let entry = try snapshotter.index.get(key)
-      let usage = try DiskUsage.measure(snapshotter.upper(entry.id))
+      let usage = try snapshotter.measure(entry, key)
       CrashPoint.pass("snapshot.commit.measured")
       try snapshotter.index.commit(name, key: key, labels: labels, usage: usage)
       CrashPoint.pass("snapshot.commit.row")
