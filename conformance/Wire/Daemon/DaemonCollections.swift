@@ -64,15 +64,18 @@ private struct DaemonLeases: LeaseStore {
   }
 }
 
+/// The header is sent with these too: containerd publishes what it does in the namespace of whoever asked.
 private struct DaemonNamespaces: NamespaceStore {
   let daemon: DaemonSubject
 
   func get(_ name: String) async throws -> NamespaceRecord {
-    try await daemon.call { record(try await daemon.spaces.get(.with { $0.name = name }).namespace) }
+    try await daemon.call { record(try await daemon.spaces.get(.with { $0.name = name }, metadata: daemon.metadata()).namespace) }
   }
-  func list() async throws -> [NamespaceRecord] { try await daemon.call { try await daemon.spaces.list(.init()).namespaces.map(record) } }
+  func list() async throws -> [NamespaceRecord] {
+    try await daemon.call { try await daemon.spaces.list(.init(), metadata: daemon.metadata()).namespaces.map(record) }
+  }
   func create(_ namespace: NamespaceRecord) async throws -> NamespaceRecord {
-    try await daemon.call { record(try await daemon.spaces.create(.with { $0.namespace = message(namespace) }).namespace) }
+    try await daemon.call { record(try await daemon.spaces.create(.with { $0.namespace = message(namespace) }, metadata: daemon.metadata()).namespace) }
   }
   func update(_ namespace: NamespaceRecord, fields: FieldMask) async throws -> NamespaceRecord {
     try await daemon.call {
@@ -81,11 +84,13 @@ private struct DaemonNamespaces: NamespaceStore {
           .with {
             $0.namespace = message(namespace)
             $0.updateMask.paths = fields.paths
-          }
+          }, metadata: daemon.metadata()
         ).namespace)
     }
   }
-  func delete(_ name: String) async throws { _ = try await daemon.call { try await daemon.spaces.delete(.with { $0.name = name }) } }
+  func delete(_ name: String) async throws {
+    _ = try await daemon.call { try await daemon.spaces.delete(.with { $0.name = name }, metadata: daemon.metadata()) }
+  }
 
   private func record(_ namespace: Containerd_Services_Namespaces_V1_Namespace) -> NamespaceRecord {
     NamespaceRecord(name: namespace.name, labels: namespace.labels)
