@@ -13,7 +13,7 @@ extension LocalContentStore {
       while true {
         guard let existing = try self.resumable(ref, expected) else {
           let hold = self.newHold()
-          do { return try LocalContentWriter(store: self, ref: ref, hold: hold, expected: expected, resuming: nil) } catch {
+          do { return try LocalContentWriter(store: self, ref: ref, hold: hold, expected: expected, resuming: nil) } catch is CameMeanwhile { continue } catch {
             self.release(ref, hold)
             throw ContainerdError(error, "ingest \(ref)")
           }
@@ -36,7 +36,7 @@ extension LocalContentStore {
   }
 
   /// An ingest that this opening goes on with.
-  private func resumable(_ ref: String, _ expected: IngestExpectation) throws -> IngestStatus? {
+  func resumable(_ ref: String, _ expected: IngestExpectation) throws -> IngestStatus? {
     guard let existing = try readStatus(ingestPath(ref)), existing.ref == ref else { return nil }
     return expected.size == nil || existing.total == 0 || existing.total == expected.size ? existing : nil
   }
@@ -95,14 +95,20 @@ extension LocalContentStore {
     throw ContainerdError(SystemError.last("rename", path), "ingest \(ref)")
   }
 
+  /// Since an opening found no ingest to go on with, another has made one and let go of it: its bytes are not to be lost.
+  struct CameMeanwhile: Error {}
+
   /// A place of its own for an ingest that is not there yet, or not any more.
   func pathBeside(_ ref: String) -> String { "\(ingestPath(ref))\(Self.doomedMark)\(getpid()).\(lastHold.add(1, ordering: .relaxed).newValue)" }
 
   /// Puts a new ingest where its ref is looked for, and lets its maker hold the ref, as one. Gives what was there, to be removed.
-  func place(_ made: String, ref: String, hold: Hold) throws -> String? {
+  func place(_ made: String, ref: String, hold: Hold, expected: IngestExpectation) throws -> String? {
     let path = ingestPath(ref)
     return try held.withLock { held in
       if let other = held[ref] { throw ContainerdError.unavailable("ref \(ref) locked since \(other.since)") }
+      if try resumable(ref, expected) != nil { throw CameMeanwhile() }
+      // Or who held the ref has committed what is to be written.
+      if let digest = expected.digest, Files.exists(blobPath(digest)) { throw ContainerdError.alreadyExists("content \(digest)") }
       let old = try doom(ref)
       try check("rename", path) { rename(made, path) }
       held[ref] = hold
@@ -113,6 +119,20 @@ extension LocalContentStore {
   /// nil for a directory in which a crash left no ref yet.
   func readStatus(_ directory: String) throws -> IngestStatus? {
     if directory.contains(Self.doomedMark) { return nil }
+    while true {
+      guard let before = inode(directory) else { return nil }
+      let found = readOnce(directory)
+      // An abort or a commit meanwhile has taken some of the files along: what was read then is of no ingest.
+      if inode(directory) == before { return found }
+    }
+  }
+
+  private func inode(_ directory: String) -> ino_t? {
+    var status = stat()
+    return stat(directory, &status) == 0 ? status.st_ino : nil
+  }
+
+  private func readOnce(_ directory: String) -> IngestStatus? {
     var status = stat()
     guard stat("\(directory)/data", &status) == 0 else { return nil }
     guard let ref = text("\(directory)/ref") else { return nil }

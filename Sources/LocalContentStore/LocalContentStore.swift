@@ -106,8 +106,13 @@ public final class LocalContentStore: ContentStore {
     let created = Timestamp(seconds: Int64(status.st_mtim.tv_sec), nanoseconds: Int32(status.st_mtim.tv_nsec))
     var info = ContentInfo(digest: digest, size: Int64(status.st_size), createdAt: created, updatedAt: created)
     if stat(labelsPath(digest), &status) == 0 {
-      info.updatedAt = Timestamp(seconds: Int64(status.st_mtim.tv_sec), nanoseconds: Int32(status.st_mtim.tv_nsec))
-      info.labels = try LabelFile.decode(Files.read(labelsPath(digest)))
+      // The labels are written before the blob comes to its place: it cannot have been updated before it was there.
+      info.updatedAt = max(created, Timestamp(seconds: Int64(status.st_mtim.tv_sec), nanoseconds: Int32(status.st_mtim.tv_nsec)))
+      do { info.labels = try LabelFile.decode(Files.read(labelsPath(digest))) } catch let error as SystemError {
+        if error.errno != ENOENT { throw error }
+        // Deleted since it was looked at, and perhaps written again.
+        return try infoIfPresent(digest)
+      }
     }
     return info
   }

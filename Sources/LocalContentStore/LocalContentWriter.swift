@@ -72,7 +72,7 @@ final class LocalContentWriter: ContentWriter {
       try Files.writeAtomically(Array(ref.utf8), to: "\(made)/ref")
       let data = try Files.open("\(made)/data", O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
       CrashPoint.pass("ingest.described")
-      if let old = try store.place(made, ref: ref, hold: hold) { try Files.removeTree(old) }
+      if let old = try store.place(made, ref: ref, hold: hold, expected: expected) { try Files.removeTree(old) }
       return data
     } catch {
       // Nothing where it was put already; what cannot be removed goes when the store is opened.
