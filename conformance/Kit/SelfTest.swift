@@ -33,6 +33,10 @@ public enum SelfTest {
     when("error", .error, "the suite is out of paper") { _ in throw SuiteError("the suite is out of paper") },
     when("capability", .skip, "lacks wings", needs: [Capability("wings")]) { _ in },
     when("hang", .timeout, "no verdict") { _ in while true { usleep(100_000) } },
+    when("unanswered", .timeout, "no answer within 8 s to stat \"a\"") { subject in
+      subject.workspace.record.begins("stat \"a\"")
+      while true { usleep(100_000) }
+    },
     when("deaf-hang", .timeout, "no verdict") { _ in
       var deaf = sigset_t()
       sigfillset(&deaf)

@@ -1,6 +1,7 @@
 import CLinux
 import ConformanceSuites
 import Foundation
+import Synchronization
 import SystemKit
 
 /// The child side: runs cases one after the other in this process and reports each on a descriptor, a JSON value a line.
@@ -9,6 +10,8 @@ public enum Worker {
   public enum Message: Codable, Sendable {
     case begins(String)
     case ended(CaseResult)
+    /// The case's time is nearly up: what it has done, and the calls that nobody has answered yet.
+    case late(steps: [Record.Step], underWay: [String])
   }
 
   /// The descriptor on which a worker reports: standard output belongs to the cases.
@@ -36,7 +39,7 @@ public enum Worker {
   public static let backendIsUseless = "backend is of no use: "
 
   public static func run(
-    _ cases: [AnyCase], on target: Target, directory: String, seed: UInt64, patience: Double, budget: Double, runner: Int32
+    _ cases: [AnyCase], on target: Target, directory: String, seed: UInt64, patience: Double, budget: Double, limit: Double, runner: Int32
   ) async {
     let mark = Leftovers.mark(run: runner, worker: getpid())
     for contract in cases {
@@ -47,7 +50,14 @@ public enum Worker {
         continue
       }
       let workspace = Workspace(directory: place, seed: seed, patience: patience, budget: budget, mark: mark)
-      send(.ended(await judge(contract, on: target, in: workspace)))
+      let record = workspace.record
+      let warning = Task.detached {
+        try await Task.sleep(for: .seconds(limit * patience * 0.9))
+        send(.late(steps: record.steps.suffix(200), underWay: record.underWay))
+      }
+      let result = await judge(contract, on: target, in: workspace)
+      warning.cancel()
+      send(.ended(result))
     }
   }
 
@@ -85,16 +95,21 @@ public enum Worker {
     return result
   }
 
+  /// Messages of two threads do not mix.
+  private static let sending = Mutex(())
+
   private static func send(_ message: Message) {
     do {
       var line = try JSONEncoder().encode(message)
       line.append(10)
-      try line.withUnsafeBytes { bytes in
-        var rest = bytes[...]
-        while !rest.isEmpty {
-          let count = write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
-          if count < 0 { throw SystemError.last("write", "the runner's pipe") }
-          rest = rest.dropFirst(count)
+      try sending.withLock { _ in
+        try line.withUnsafeBytes { bytes in
+          var rest = bytes[...]
+          while !rest.isEmpty {
+            let count = write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+            if count < 0 { throw SystemError.last("write", "the runner's pipe") }
+            rest = rest.dropFirst(count)
+          }
         }
       }
     } catch {

@@ -66,7 +66,7 @@ public final class Record: Sendable {
   }
   private struct State {
     var steps: [Step] = []
-    var underWay = 0
+    var underWay: [String] = []
     var together = false
   }
   private let state = Mutex(State())
@@ -77,12 +77,18 @@ public final class Record: Sendable {
   public func add(_ text: String, command: String = "", outcome: String = "", script: String? = nil, answer: String? = nil) {
     state.withLock { $0.steps.append(Step(text: text, command: command, outcome: outcome, script: script, answer: answer)) }
   }
-  /// A call begins; `ends` must follow.
-  public func begins() {
+  /// The calls that have not been answered yet.
+  public var underWay: [String] { state.withLock { $0.underWay } }
+  /// A call begins; `ends` must follow, with the same words.
+  public func begins(_ call: String) {
     state.withLock {
-      if $0.underWay > 0 { $0.together = true }
-      $0.underWay += 1
+      if !$0.underWay.isEmpty { $0.together = true }
+      $0.underWay.append(call)
     }
   }
-  public func ends() { state.withLock { $0.underWay -= 1 } }
+  public func ends(_ call: String) {
+    state.withLock { state in
+      if let place = state.underWay.firstIndex(of: call) { state.underWay.remove(at: place) }
+    }
+  }
 }

@@ -39,6 +39,14 @@ struct DoctorCommand: AsyncParsableCommand {
       {
         print("  \(cases.count) need \(lacking), which it lacks")
       }
+      if let silence = try await Probe.silence(
+        of: opened, among: concerned.filter { $0.missing(in: opened).isEmpty }, try running.options(target: profile.target))
+      {
+        print("BAD      \(silence)")
+        runnable = 0
+      } else if runnable > 0 {
+        print("ok       it was asked, and answers")
+      }
     }
     if runnable == 0 || findings.contains(where: { $0.state == .bad }) { throw ExitCode(1) }
   }

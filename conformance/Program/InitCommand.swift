@@ -21,6 +21,8 @@ struct InitCommand: AsyncParsableCommand {
     if concerned.isEmpty { throw ValidationError("\(target) offers nothing that a case judges") }
     var options = try running.options(target: target)
     options.limit = min(options.limit, 30)
+    // A profile of what does not answer would say of every capability that it is missing.
+    if let silence = try await Probe.silence(of: opened, among: concerned, options) { throw SuiteError("\(target): it cannot be judged: \(silence)") }
     let progress = ProgressLine(quiet: false)
     // One case in four is enough to see what a backend can do at all.
     let probes = concerned.enumerated().filter { $0.offset % 4 == 0 || !$0.element.info.needs.isEmpty }.map(\.element)

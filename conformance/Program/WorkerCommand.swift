@@ -13,6 +13,7 @@ struct WorkerCommand: AsyncParsableCommand {
   @Option var patience: Double = 1
   @Option var budget: Double = 1
   @Option var mutant: String?
+  @Option var limit: Double = 120
   @Option var runner: Int32
   @Argument var cases: [String]
 
@@ -24,6 +25,6 @@ struct WorkerCommand: AsyncParsableCommand {
     }
     let wanted = Set(cases)
     let chosen = (target.address == SelfTest.address ? SelfTest.cases : Catalogue.cases).filter { wanted.contains($0.id) }
-    await Worker.run(chosen, on: target, directory: directory, seed: seed, patience: patience, budget: budget, runner: runner)
+    await Worker.run(chosen, on: target, directory: directory, seed: seed, patience: patience, budget: budget, limit: limit, runner: runner)
   }
 }

@@ -15,7 +15,7 @@ enum CertificateReport {
         uniqueKeysWithValues: ContractLevel.allCases.map { level in (level.rawValue, Counts(report.results.filter { $0.info.level == level })) }),
       skipped: Dictionary(uniqueKeysWithValues: report.skipsByReason.map { ($0.reason, $0.results.map(\.id)) }),
       knownFailures: report.results.filter { $0.outcome == .expectedFailure }.map(\.id),
-      statementsChecked: report.checkedStatements.count, results: Digest.of(Array(canonical(report).utf8)).description)
+      statementsChecked: report.checkedStatements.sorted(), results: Digest.of(Array(canonical(report).utf8)).description)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
     return String(decoding: try encoder.encode(certificate), as: UTF8.self) + "\n"
@@ -39,8 +39,7 @@ enum CertificateReport {
     let reasons: [String]
     let levels: [String: Counts]
     let skipped: [String: [String]]
-    let knownFailures: [String]
-    let statementsChecked: Int
+    let knownFailures, statementsChecked: [String]
     /// Digest of the canonical results.
     let results: String
   }

@@ -5,7 +5,8 @@ import Synchronization
 
 package func expectEqual<Value: Equatable>(_ actual: Value, _ expected: Value, _ what: String) throws {
   if actual != expected {
-    throw Mismatch(description: "\(what): expected \(expected), got \(actual)", expected: "\(what): \(expected)", actual: "\(actual)")
+    let (expected, actual) = (words(expected), words(actual))
+    throw Mismatch(description: "\(what): expected \(expected), got \(actual)", expected: "\(what): \(expected)", actual: actual)
   }
 }
 

@@ -41,14 +41,19 @@ struct Batch: Sendable {
     do {
       var arguments = [
         "worker", "--target", target, "--directory", directory.work, "--seed", "\(seed)", "--patience", "\(patience)", "--budget", "\(budget)",
-        "--runner", "\(getpid())",
+        "--limit", "\(limit)", "--runner", "\(getpid())",
       ]
       if let mutant { arguments += ["--mutant", mutant] }
       var worker = try WorkerProcess(program: program, arguments: arguments + ["--"] + rest.map(\.id), directory: directory)
       interruption?.began(worker.pid)
+      var deadline = ContinuousClock.now + .seconds(limit * patience)
+      var last: (steps: [Record.Step], underWay: [String])?
       reading: while true {
-        switch try worker.next(within: limit * patience) {
-        case .message(.begins): continue
+        switch try worker.next(before: deadline) {
+        case .message(.begins):
+          deadline = .now + .seconds(limit * patience)
+          last = nil
+        case .message(.late(let steps, let underWay)): last = (steps, underWay)
         case .message(.ended(let result)):
           guard let place = rest.firstIndex(where: { $0.id == result.id }) else { continue }
           rest.remove(at: place)
@@ -58,8 +63,7 @@ struct Batch: Sendable {
           let where_ = worker.whereabouts()
           worker.kill()
           if let hung = rest.popFirst() {
-            results.append(
-              CaseResult(hung.info, .timeout, detail: "no verdict within \(limit * patience) s; \(where_)", seconds: limit * patience, seed: seed))
+            results.append(timeout(hung, last, where_))
           }
           break reading
         case .end: break reading
@@ -79,6 +83,22 @@ struct Batch: Sendable {
     audit(directory, &results, mark)
     if let mark { untidy?(mark) }
     return results
+  }
+
+  /// A case that had no end: most often a call that the backend does not answer.
+  private func timeout(_ hung: AnyCase, _ last: (steps: [Record.Step], underWay: [String])?, _ whereabouts: String) -> CaseResult {
+    let time = "\(Int(limit * patience)) s"
+    var result = CaseResult(hung.info, .timeout, seconds: limit * patience, seed: seed)
+    result.steps = last?.steps ?? []
+    if let last, !last.underWay.isEmpty {
+      let calls = Array(Set(last.underWay)).sorted()
+      result.expected = "an answer"
+      result.actual = "none within \(time)"
+      result.detail = "no answer within \(time) to \(calls.prefix(4).joined(separator: "; "))\(calls.count > 4 ? " and \(calls.count - 4) more" : "")"
+    } else {
+      result.detail = "no verdict within \(time)\(last?.steps.last.map { "; its last step was \($0.text)" } ?? ""); \(whereabouts)"
+    }
+    return result
   }
 
   /// What was left behind is charged to the last case: run alone, it is the only one.

@@ -89,7 +89,8 @@ public struct Runner: Sendable {
     // What another case's backend died of meanwhile is nothing that this one may be judged by: it is run again, but not for ever.
     for round in 0..<8 {
       let life = state.life
-      result = try await attempts(contract, target: target, directory: round == 0 ? directory : "\(directory)-again\(round)")
+      result = try await attempts(contract, target: target, directory: round == 0 ? directory : "\(directory)-again\(round)", limit: state.limit(options.limit))
+      if result.outcome == .timeout { state.hung() }
       if options.interruption.isSet, result.outcome != .pass { return interrupted(contract) }
       if result.outcome == .blocked, result.detail.contains(Worker.backendIsUseless) {
         state.end("the backend was of no use for \(contract.id) (reported there)")
@@ -105,13 +106,13 @@ public struct Runner: Sendable {
     return options.knownFailures.judge(result, today: options.today)
   }
 
-  private func attempts(_ contract: AnyCase, target: Target, directory: String) async throws -> CaseResult {
+  private func attempts(_ contract: AnyCase, target: Target, directory: String, limit: Double) async throws -> CaseResult {
     var all: [CaseResult] = []
     let untidy = Marks()
     for attempt in 0..<options.repeats {
       let batch = Batch(
         program: options.program, target: options.target, mutant: options.mutant, seed: options.seed &+ UInt64(attempt), patience: options.patience,
-        budget: options.budget, limit: options.limit, interruption: options.interruption, untidy: untidy.add)
+        budget: options.budget, limit: limit, interruption: options.interruption, untidy: untidy.add)
       all += try await DedicatedThread.run { batch.run([contract], in: "\(directory)-\(attempt)") }
     }
     if let sweep = target.sweep {
@@ -155,6 +156,10 @@ public struct Runner: Sendable {
     private let cause = Mutex<String?>(nil)
     var gone: String? { cause.withLock { $0 } }
     func end(_ why: String) { cause.withLock { if $0 == nil { $0 = why } } }
+    private let hangs = Counter()
+    func hung() { _ = hangs.next() }
+    /// A backend that has hung so often will do it again: nobody is made to wait two minutes for each of hundreds of cases.
+    func limit(_ usual: Double) -> Double { hangs.value < 5 ? usual : min(usual, 20) }
     private let reviver = Reviver()
     private let lives = Counter()
     /// How often the backend has been started anew.

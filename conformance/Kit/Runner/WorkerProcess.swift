@@ -45,9 +45,8 @@ struct WorkerProcess: ~Copyable {
     pipe = reading
   }
 
-  /// The next message, at the latest after so many seconds.
-  mutating func next(within seconds: Double) throws -> Event {
-    let deadline = ContinuousClock.now + .seconds(seconds)
+  /// The next message, or silence at the deadline.
+  mutating func next(before deadline: ContinuousClock.Instant) throws -> Event {
     while true {
       if let end = buffer.firstIndex(of: 10) {
         let line = Data(buffer[..<end])

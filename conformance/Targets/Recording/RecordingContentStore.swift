@@ -19,8 +19,8 @@ struct RecordingContentStore: ContentStore {
   ) async throws -> Value {
     let command = words.isEmpty || tool.isEmpty ? "" : Shell.line(tool + words)
     let call = script.isEmpty ? nil : Shell.line(script)
-    record.begins()
-    defer { record.ends() }
+    record.begins(text)
+    defer { record.ends(text) }
     do {
       let value = try await body()
       record.add(text, command: command, outcome: told(value), script: call, answer: answer(value))

@@ -20,8 +20,8 @@ struct RecordingSnapshotter: Snapshotter {
     answer: (Value) -> String = { _ in "ok" }, _ body: () async throws -> Value
   ) async throws -> Value {
     let command = words.isEmpty || tool.isEmpty ? "" : Shell.line(tool + words) + (note.isEmpty ? "" : "  # \(note)")
-    record.begins()
-    defer { record.ends() }
+    record.begins(text)
+    defer { record.ends(text) }
     func call(_ slot: Int) -> String? { script.map { Shell.line($0.0.map { $0 == "@" ? "\(slot)" : $0 } + ($0.1.isEmpty ? [] : [$0.1])) } }
     do {
       let value = try await body()
@@ -201,9 +201,9 @@ struct RecordingTrees: TreeAccess {
         "mount \(mount.type) \(mount.source)", command: Shell.line(["mount"] + kind + options + [mount.source, "$MNT/" + mount.target]),
         script: number == 0 ? "enter \(slot)" : nil, answer: number == 0 ? "ok" : nil)
     }
-    record.begins()
+    record.begins("what is done in the mount")
     defer {
-      record.ends()
+      record.ends("what is done in the mount")
       record.add("unmount", command: "umount \"$MNT\"", script: "leave", answer: "ok")
     }
     let record = record
