@@ -1,7 +1,8 @@
 /// # Layers
 ///
 /// An applier turns an archive into files; a differ turns files into an archive. Both learn *where* from mounts alone, and
-/// *what* from a content store; neither knows keys, snapshotters or images.
+/// *what* from a content store; neither knows keys, snapshotters or images. Both may be called concurrently. Mounts that cannot be
+/// performed are an error, and none at all `invalidArgument`; nothing stays mounted.
 ///
 /// The archive is tar, plain or compressed with gzip or zstd, with OCI whiteouts (image-spec, layer.md): `.wh.NAME` deletes NAME of
 /// the lower layers, `.wh..wh..opq` hides everything that the lower layers have in that directory; neither touches entries of

@@ -28,5 +28,6 @@ extension Statement {
     Statement("CON-27", .content, "Info", .must, "the info of a blob has its digest, size and labels, and the times of its making and of its last update"),
     Statement("CON-28", .content, "content.proto, WriteContentRequest", .must, "of the sizes and digests that are expected the last ones told count"),
     Statement("CON-29", .content, "ReaderAt", .must, "a blob is read at any offset, by many at the same time"),
+    Statement("CON-30", .content, "content.proto, Write", .must, "a commit is refused where size or digest are not the ones that are expected"),
   ]
 }

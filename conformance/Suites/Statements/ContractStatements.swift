@@ -19,8 +19,7 @@ extension Statement {
     Statement("REF-S07", .contract, "Snapshotter, concurrency", .must, "all calls may be made at the same time: each happens wholly or not at all"),
     Statement("REF-S08", .contract, "Snapshotter.usage", .must, "usage counts a file once, however many names it has"),
     Statement("REF-S09", .contract, "Snapshotter law 4", .must, "what is half made is never listed, and cleanup removes that and no more"),
-    Statement(
-      "REF-S10", .contract, "Snapshotter law 5", .must, "what a snapshotter has answered is not forgotten: neither with a connection nor with a process"),
+    Statement("REF-S10", .contract, "Snapshotter.close; law 5", .must, "snapshots stay when the connection or the process that they were made by ends"),
   ]
 
   private static let contractOfContent: [Statement] = [
@@ -36,7 +35,7 @@ extension Statement {
     Statement("REF-C10", .contract, "ContentReader", .must, "an open reader reads on whatever becomes of the blob's name"),
     Statement("REF-C11", .contract, "ContentStore.walk", .must, "an error of the visitor ends the walk and is thrown"),
     Statement("REF-C12", .contract, "ContentStore.walk", .must, "the visitor may use the store"),
-    Statement("REF-C13", .contract, "ContentWriter.commit", .must, "a blob is of any size, from no byte to many millions in one write"),
+    Statement("REF-C13", .contract, "ContentStore law 5", .must, "a store takes bytes as they come: none at all, or many millions in one write"),
     Statement("REF-C14", .contract, "ContentStore.update", .must, "what has no blob has no labels: an update of it is not found"),
     Statement("REF-C15", .contract, "ContentStore.walk", .may, "blobs are filtered by their size, too"),
   ]
@@ -44,15 +43,18 @@ extension Statement {
   private static let contractOfLayers: [Statement] = [
     Statement("REF-L01", .contract, "LayerApplier.apply", .must, "nothing outside of the tree is read or written, whatever links lead there"),
     Statement("REF-L02", .contract, "LayerApplier.apply", .must, "a layer whose blob is missing is not found"),
-    Statement("REF-L03", .contract, "LayerApplier.apply", .must, "where there are no mounts, or they cannot be made, nothing is applied and it is an error"),
+    Statement("REF-L03", .contract, "Layers", .must, "mounts that cannot be performed, and no mounts at all, are an error that leaves nothing"),
     Statement("REF-L04", .contract, "LayerApplier", .must, "layers are applied at the same time without meeting"),
     Statement("REF-L05", .contract, "LayerApplier.apply", .must, "an archive that cannot be applied as it is written is refused"),
     Statement("REF-L06", .contract, "LayerDiffer.diff", .must, "a difference is what turns the lower tree into the upper one, and no more"),
     Statement("REF-L07", .contract, "LayerDiffer.diff", .must, "the same trees make the same bytes"),
     Statement("REF-L08", .contract, "LayerDiffer.diff", .must, "the blob of a difference is labelled with its DiffID"),
+    Statement("REF-L09", .contract, "LayerApplier.apply", .must, "bytes that do not have the digest of the descriptor are refused"),
     Statement("REF-F01", .contract, "Fetcher.fetch", .must, "a stream has exactly the bytes from the offset to the size of the descriptor, or throws"),
     Statement("REF-F02", .contract, "Fetcher.fetch", .must, "an offset that a fetch cannot begin at is out of range"),
     Statement("REF-F03", .contract, "ByteStream.cancel", .must, "a stream may be given up at any time"),
+    Statement("REF-F04", .contract, "Resolver.resolve", .must, "a name with a tag or a digest becomes the descriptor of its manifest or index"),
+    Statement("REF-F05", .contract, "Resolver.resolve", .must, "what the registry does not have or will not tell is an error"),
   ]
 
   private static let contractOfMetadata: [Statement] = [
@@ -63,9 +65,9 @@ extension Statement {
     Statement("REF-M05", .contract, "MetadataStore law 1", .must, "under a lease that is not there nothing is made"),
     Statement("REF-M06", .contract, "MetadataStore.snapshotter", .must, "a snapshotter that is not registered is an error that says so"),
     Statement("REF-M07", .contract, "ContainerStore.create", .must, "a container without a runtime or a spec, or whose id is no identifier, is refused"),
-    Statement(
-      "REF-M08", .contract, "ImageStore", .must, "of an image labels, annotations and target change, and nothing else; one without name or target is refused"),
-    Statement("REF-M09", .contract, "MetadataStore, edges", .must, "references end at the border of their namespace"),
+    Statement("REF-M08", .contract, "ImageStore", .must, "of an image labels, annotations and target change, and nothing else"),
+    Statement("REF-M09", .contract, "Metadata", .must, "references end at the border of their namespace"),
+    Statement("REF-M10", .contract, "ImageStore.create", .must, "an image without a name, or whose target has no type or size, is refused"),
   ]
 
   private static let contractOfRuntimes: [Statement] = [

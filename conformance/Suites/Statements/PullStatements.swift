@@ -12,9 +12,10 @@ extension Statement {
     Statement("PUL-02", .fetcher, "Redirects", .must, "credentials stay with the origin that they were made for"),
     Statement("PUL-03", .fetcher, "Retries", .must, "what may pass (429, 5xx, a connection that fails) is tried again a few times, and then given up"),
     Statement("PUL-04", .fetcher, "Time", .must, "silence ends a transfer, slowness does not"),
-    Statement("PUL-05", .fetcher, "Fetching of blobs", .must, "several blobs are fetched at once, but no more than the client says"),
-    Statement("PUL-06", .fetcher, "Fetching of blobs", .should, "a blob is fetched once, however often the image names it or somebody pulls it"),
+    Statement("PUL-05", .fetcher, "ImagePull", .must, "several blobs are fetched at once, but no more than the client says"),
+    Statement("PUL-06", .fetcher, "ImagePull", .should, "a blob is fetched once, however often the image names it or somebody pulls it"),
     Statement("PUL-07", .fetcher, "Limits", .must, "manifests have a largest size, and indexes a greatest depth"),
     Statement("PUL-08", .fetcher, "Limits", .may, "a manifest of a type that is not understood is refused by the name of its type"),
+    Statement("PUL-09", .fetcher, "Redirects", .must, "redirects are followed, to other hosts too, but not for ever"),
   ]
 }

@@ -11,7 +11,8 @@ extension Statement {
     Statement("LEA-03", .services, "leases.proto, List", .must, "a listing shows every lease"),
     Statement("LEA-04", .services, "leases.proto, AddResource", .must, "resources are added to a lease, taken away from it, and listed"),
     Statement(
-      "DIF-01", .services, "diff.proto, Apply", .must, "Apply writes the content that the descriptor names onto the mounts, decompressed where it has to be"),
+      "DIF-01", .services, "diff.proto, Apply", .must,
+      "Apply writes the content that the descriptor names onto the mounts, decompressed where it has to be, and tells what that was"),
     Statement(
       "DIF-02", .services, "diff.proto, Diff", .must, "Diff computes what leads from the left mounts to the right ones, and puts it into the content store"),
     Statement("DIF-03", .services, "diff.proto, DiffRequest", .must, "the blob of a difference has the labels that were asked for"),

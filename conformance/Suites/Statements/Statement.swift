@@ -43,6 +43,7 @@ public struct Statement: Sendable, Identifiable, Hashable {
     case contract = "containerd-ref Sources/Protocols"
     case laws = "containerd-ref docs/architecture.md"
     case metadata = "containerd-ref docs/metadata.md"
+    case shimPage = "containerd-ref docs/shim.md"
     case fetcher = "containerd-ref docs/fetcher.md"
 
     /// The revision that was read; of our own documents it is the one that the suite was built from.
@@ -60,7 +61,7 @@ public struct Statement: Sendable, Identifiable, Hashable {
       case .bearer: "October 2012"
       case .manual: "6.03"
       case .accessLists: "2.3.1"
-      case .contract, .laws, .metadata, .fetcher: "this revision"
+      case .contract, .laws, .metadata, .shimPage, .fetcher: "this revision"
       }
     }
 
@@ -100,6 +101,7 @@ public struct Statement: Sendable, Identifiable, Hashable {
       case .contract: "Sources/Protocols/README.md"
       case .laws: "docs/architecture.md"
       case .metadata: "docs/metadata.md"
+      case .shimPage: "docs/shim.md"
       case .fetcher: "docs/fetcher.md"
       }
     }
