@@ -40,6 +40,7 @@ extension Statement {
     Statement("FS-29", .manual, "xattr(7)", .must, "attributes are names with values, set, read, listed and removed; each name space has rights of its own"),
     Statement("FS-30", .manual, "xattr(7), Limitations", .must, "an attribute's value has up to 64 KiB; what does not fit is refused"),
     Statement(
-      "FS-31", .accessLists, "Access Check Algorithm; Object Creation", .must, "an access list gives no more than its mask, and a default one is inherited"),
+      "FS-31", .accessLists, "Access Check Algorithm; Object Creation and Default ACLs", .must,
+      "an access list gives no more than its mask, and a default one is inherited"),
   ]
 }

@@ -17,5 +17,6 @@ extension Statement {
     Statement("PUL-07", .fetcher, "Limits", .must, "manifests have a largest size, and indexes a greatest depth"),
     Statement("PUL-08", .fetcher, "Limits", .may, "a manifest of a type that is not understood is refused by the name of its type"),
     Statement("PUL-09", .fetcher, "Redirects", .must, "redirects are followed, to other hosts too, but not for ever"),
+    Statement("PUL-10", .fetcher, "Authentication", .must, "a challenge is answered with a token that is asked for with its service, for pulling"),
   ]
 }

@@ -56,7 +56,7 @@ public struct Statement: Sendable, Identifiable, Hashable {
       case .ttrpc: "30684b0"
       case .grpc: "010dece"
       case .grpcStatus: "0276060"
-      case .protobuf: "52f3c74"
+      case .protobuf: "016ec10"
       case .http: "RFC 9110 and RFC 9112"
       case .bearer: "October 2012"
       case .manual: "6.03"

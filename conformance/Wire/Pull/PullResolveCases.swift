@@ -132,7 +132,7 @@ extension PullSuite {
 
   static let authenticating: [ContractCase<PullSubject>] = [
     pullCase(
-      "auth.token", "to a Bearer challenge the client fetches a token, for that service and scope, and comes back with it", "FE-04, FE-12; PUL-01",
+      "auth.token", "to a Bearer challenge the client fetches a token, for that service and scope, and comes back with it", "FE-04, FE-12; PUL-10",
       why: "nothing can be pulled from any registry in the cloud"
     ) { subject, registry, image in
       registry.script { request, registry in challenge(registry, request, tokens: ["the-token"]) }
