@@ -19,6 +19,31 @@ import Testing
     for id in Reasons.all.keys { #expect(ids.contains(id), "a reason is given for \(id), which no case is") }
   }
 
+  /// Families of ids that are no statements': those of the lists that cases were collected in. They may stand beside a statement, never in its place.
+  private static let collections: Set<Substring> = ["CG", "CS", "FE", "LB", "RC", "SH", "SR", "TA"]
+
+  @Test func everyCaseCitesAStatement() {
+    for info in Catalogue.cases.map(\.info) {
+      #expect(info.statements.contains { Statement.with(id: $0) != nil }, "\(info.id) cites no numbered statement: \(info.source)")
+    }
+  }
+
+  @Test func everyStatementThatIsCitedExists() {
+    let families = Set(Statement.all.map { $0.id.prefix { $0 != "-" } })
+    #expect(Self.collections.isDisjoint(with: families))
+    for info in Catalogue.cases.map(\.info) {
+      for id in info.statements where !Self.collections.contains(id.prefix { $0 != "-" }) {
+        #expect(Statement.with(id: id) != nil, "\(info.id) cites \(id), which no statement is")
+      }
+    }
+  }
+
+  @Test func everyStatementThatConcernsTheSuiteIsCited() {
+    let cited = Set(Catalogue.cases.flatMap(\.info.statements))
+    let idle = Statement.all.filter { $0.exempt == nil && !cited.contains($0.id) }.map(\.id)
+    #expect(idle.isEmpty, "no case checks \(idle.joined(separator: ", "))")
+  }
+
   @Test func everyMutantNamesCasesThatExist() {
     for mutant in MutantCatalogue.all {
       for pattern in mutant.kills {

@@ -8,7 +8,9 @@ public enum WireContentSuite {
   private static let bad = ["labels.kind==", "digest~", ",", "\"open"]
 
   public static let cases: [ContractCase<WireContentSubject>] = [
-    ContractCase("wire.content.filters", "the server applies the filters of a listing of blobs", "ContentStore.walk; FilterSet", why: why) { subject in
+    ContractCase(
+      "wire.content.filters", "the server applies the filters of a listing of blobs", "ContentStore.walk; FilterSet; CON-24, FLT-01, FLT-02", why: why
+    ) { subject in
       let a = try await subject.content.put(bytes("a"), ref: "a", labels: ["kind": "small", "a b.c": "x"]).description
       let b = try await subject.content.put(bytes("b"), ref: "b", labels: ["kind": "small"]).description
       let c = try await subject.content.put(bytes("c"), ref: "c", labels: ["kind": "large"]).description
@@ -17,7 +19,9 @@ public enum WireContentSuite {
         (["labels.kind~=^l"], [c]), (["labels.kind==small,digest==\(a)"], [a]), (["labels.kind==large", "digest==\(a)"], [a, c]), (["labels.none==x"], []),
       ] as [([String], [String])] { try expectEqual(try await subject.digests(filters), expected.sorted(), "blobs listed with \(filters)") }
     },
-    ContractCase("wire.content.status-filters", "the server applies the filters of a listing of ingests", "ContentStore.statuses; FilterSet", why: why) {
+    ContractCase(
+      "wire.content.status-filters", "the server applies the filters of a listing of ingests", "ContentStore.statuses; FilterSet; CON-22, FLT-01", why: why
+    ) {
       subject in
       var writers: [any ContentWriter] = []
       for ref in ["layer-1", "layer-2", "config"] { writers.append(try await subject.content.open(ref)) }
@@ -27,7 +31,9 @@ public enum WireContentSuite {
       ] as [([String], [String])] { try expectEqual(try await subject.refs(filters), expected, "ingests listed with \(filters)") }
       for writer in writers { await writer.close() }
     },
-    ContractCase("wire.content.bad-filter", "a filter that is none is an error, not an empty listing", "ContentStore.walk, statuses; FilterSet", why: why) {
+    ContractCase(
+      "wire.content.bad-filter", "a filter that is none is an error, not an empty listing", "ContentStore.walk, statuses; FilterSet; FLT-03", why: why
+    ) {
       subject in
       try await subject.content.put(bytes("a"), ref: "a")
       for filter in bad {
@@ -38,7 +44,8 @@ public enum WireContentSuite {
       }
     },
     ContractCase(
-      "wire.content.bad-filter-class", "a filter that is none has the status InvalidArgument", "ContentStore.walk, statuses; FilterSet", level: .should,
+      "wire.content.bad-filter-class", "a filter that is none has the status InvalidArgument", "ContentStore.walk, statuses; FilterSet; FLT-04, ERR-01",
+      level: .should,
       why: "An unknown error looks like a failure of the daemon, and is tried again."
     ) { subject in
       for filter in bad {

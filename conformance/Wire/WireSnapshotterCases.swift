@@ -9,7 +9,8 @@ public enum WireSnapshotterSuite {
 
   static let statuses: [ContractCase<WireSnapshotterSubject>] = [
     wire(
-      "wire.status.not-found", "what is not there has the status NotFound, and the message names it", "Snapshotter.stat, remove, commit",
+      "wire.status.not-found", "what is not there has the status NotFound, and the message names it",
+      "Snapshotter.stat, remove, commit; REF-S03, REF-V03, ERR-01",
       threads: ["firecracker-microvm/firecracker-containerd#117"]
     ) {
       subject, api in
@@ -43,7 +44,7 @@ public enum WireSnapshotterSuite {
           }, metadata: subject.headers)
       }
     },
-    wire("wire.status.unimplemented", "a method that nobody serves has the status Unimplemented", "gRPC, unknown methods") { subject, _ in
+    wire("wire.status.unimplemented", "a method that nobody serves has the status Unimplemented", "gRPC, unknown methods; RPC-02") { subject, _ in
       try await WireConnection.with(socket: subject.socket, interceptors: subject.interceptors) { connection in
         for (service, method) in [("containerd.services.snapshots.v1.Snapshots", "Novelty"), ("containerd.services.novelty.v1.Novelty", "Get")] {
           try await expectStatus(.unimplemented, from: "\(service)/\(method)") {
@@ -58,7 +59,7 @@ public enum WireSnapshotterSuite {
     },
     ContractCase(
       "wire.status.namespace", "a call without a namespace is refused with FailedPrecondition or InvalidArgument",
-      "namespaces: the header containerd-namespace",
+      "namespaces: the header containerd-namespace; NS-01",
       needs: [.namespaces], why: "A call that falls into some default namespace shows and removes other people's snapshots."
     ) { subject in
       try await subject.connected { api in
@@ -72,7 +73,7 @@ public enum WireSnapshotterSuite {
       }
     },
     ContractCase(
-      "wire.status.snapshotter", "a snapshotter that is not there is told by NotFound or InvalidArgument", "Snapshots service, snapshotter",
+      "wire.status.snapshotter", "a snapshotter that is not there is told by NotFound or InvalidArgument", "Snapshots service, snapshotter; REF-M06, ERR-01",
       needs: [.namespaces],
       why: "A wrong name in a client's configuration must not look like a broken daemon."
     ) { subject in
@@ -83,7 +84,7 @@ public enum WireSnapshotterSuite {
       }
     },
     ContractCase(
-      "wire.namespaces.apart", "namespaces do not see each other's keys", "namespaces", needs: [.namespaces],
+      "wire.namespaces.apart", "namespaces do not see each other's keys", "namespaces; NS-02", needs: [.namespaces],
       why: "Two clients of one daemon use the same keys as a matter of course."
     ) { subject in
       var other = subject
@@ -163,7 +164,7 @@ public enum WireSnapshotterSuite {
       }
       try expectEqual(try await subject.stat(api, "active").labels, ["k": "v"], "labels")
     },
-    wire("wire.fields.unknown", "fields that the server does not know are passed over", "protobuf, unknown fields") { subject, api in
+    wire("wire.fields.unknown", "fields that the server does not know are passed over", "protobuf, unknown fields; RPC-01") { subject, api in
       var request = Containerd_Services_Snapshots_V1_PrepareSnapshotRequest.with {
         $0.snapshotter = subject.snapshotter
         $0.key = "a"
@@ -192,7 +193,8 @@ public enum WireSnapshotterSuite {
 
   static let connections: [ContractCase<WireSnapshotterSubject>] = [
     ContractCase(
-      "wire.authority", "a server on a socket takes any authority", "gRPC, :authority", why: "Clients send localhost, the socket's path, or nothing sensible.",
+      "wire.authority", "a server on a socket takes any authority", "gRPC, :authority; RPC-03",
+      why: "Clients send localhost, the socket's path, or nothing sensible.",
       threads: ["rancher-sandbox/rancher-desktop#52"]
     ) { subject in
       for authority in ["localhost", "unix", "containerd.sock", "example.com:1234", "%2Frun%2Fcontainerd.sock"] {
@@ -201,7 +203,7 @@ public enum WireSnapshotterSuite {
         }
       }
     },
-    wire("wire.many-calls", "hundreds of calls at once on one connection are all answered", "gRPC, streams") { subject, api in
+    wire("wire.many-calls", "hundreds of calls at once on one connection are all answered", "gRPC, streams; RPC-05") { subject, api in
       try await subject.prepare(api, "a")
       try await inTime("300 calls at once") {
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -211,7 +213,8 @@ public enum WireSnapshotterSuite {
       }
     },
     wire(
-      "wire.cancelled-lists", "listings that are given up hold nothing", "gRPC, cancellation; Snapshotter, concurrency", threads: ["containerd/containerd#1730"]
+      "wire.cancelled-lists", "listings that are given up hold nothing", "gRPC, cancellation; Snapshotter, concurrency; RPC-04",
+      threads: ["containerd/containerd#1730"]
     ) {
       subject, api in
       for number in 0..<20 { try await subject.prepare(api, "\(number)") }
@@ -256,7 +259,7 @@ public enum WireSnapshotterSuite {
       }
       try expectEqual(try await subject.names(api), ["base"], "names left")
     },
-    ContractCase("wire.reconnect", "what one connection made, the next one finds", "Snapshotter; gRPC", why: "Clients come and go; snapshots stay.") {
+    ContractCase("wire.reconnect", "what one connection made, the next one finds", "Snapshotter; gRPC; REF-S10", why: "Clients come and go; snapshots stay.") {
       subject in
       try await subject.connected { api in _ = try await subject.prepare(api, "a", labels: ["k": "v"]) }
       try await subject.connected { api in try expectEqual(try await subject.stat(api, "a").labels, ["k": "v"], "labels on another connection") }

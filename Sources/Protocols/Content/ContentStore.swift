@@ -24,7 +24,7 @@ public protocol ContentStore: ContentProvider, ContentIngester {
   func update(_ info: ContentInfo, fields: FieldMask) async throws -> ContentInfo
 
   /// Visits every blob that a filter matches (fields `digest`, `size`, `labels.KEY`), in no order. An error thrown by the
-  /// visitor ends the walk and is thrown. Blobs committed or deleted meanwhile may or may not be seen.
+  /// visitor ends the walk and is thrown. Blobs committed or deleted meanwhile, by the visitor too, may or may not be seen.
   func walk(_ filters: FilterSet, _ visit: @Sendable (ContentInfo) async throws -> Void) async throws
 
   /// `notFound` if there is no such blob. Readers that are open go on reading.

@@ -1,7 +1,8 @@
 /// # Layers
 ///
 /// An applier turns an archive into files; a differ turns files into an archive. Both learn *where* from mounts alone, and
-/// *what* from a content store; neither knows keys, snapshotters or images.
+/// *what* from a content store; neither knows keys, snapshotters or images. Both may be called concurrently. Mounts that
+/// cannot be performed are an error, and nothing stays mounted.
 ///
 /// The archive is tar, plain or compressed with gzip or zstd, with OCI whiteouts (image-spec, layer.md): `.wh.NAME` deletes NAME of
 /// the lower layers, `.wh..wh..opq` hides everything that the lower layers have in that directory; neither touches entries of
@@ -10,7 +11,7 @@ public protocol LayerApplier: Sendable {
   /// Writes the layer into the tree that the mounts make, and says what it was uncompressed.
   ///
   /// Nothing outside the tree is ever read or written, whatever links the archive or the tree holds. `notFound` if the blob is
-  /// missing; `invalidArgument` for a broken archive, naming entry and offset; `failedPrecondition` if `diffID` is given and
+  /// missing; `invalidArgument` without mounts, and for a broken archive, naming entry and offset; `failedPrecondition` if `diffID` is given and
   /// differs, or the blob's bytes do not have the descriptor's digest; `notImplemented` for an unknown media type. On any error the tree's contents are undefined,
   /// and the snapshot must be discarded. On return everything is flushed to disk when `sync` is set.
   func apply(

@@ -75,6 +75,7 @@ public protocol ImageStore: Sendable {
   func get(_ name: String) async throws -> ImageRecord
   /// Filter fields `name`, `target.digest`, `target.mediatype`, `labels.KEY`, `annotations.KEY`. Sorted by name.
   func list(_ filters: FilterSet) async throws -> [ImageRecord]
+  /// `invalidArgument` without a name, or for a target without a media type or size.
   func create(_ image: ImageRecord) async throws -> ImageRecord
   func update(_ image: ImageRecord, fields: FieldMask) async throws -> ImageRecord
   func delete(_ name: String) async throws

@@ -47,7 +47,8 @@ public protocol Snapshotter: Sendable {
   /// `notFound` for an unknown key; `failedPrecondition` while it has children.
   func remove(_ key: String) async throws
 
-  /// Visits every snapshot that a filter matches (fields `kind`, `name`, `parent`, `labels.KEY`), in no order.
+  /// Visits every snapshot that a filter matches (fields `kind`, `name`, `parent`, `labels.KEY`), in no order. The
+  /// visitor may use the snapshotter; an error that it throws ends the walk and is thrown.
   func walk(_ filters: FilterSet, _ visit: @Sendable (SnapshotInfo) async throws -> Void) async throws
 
   /// Frees what removed or half-made snapshots left behind.

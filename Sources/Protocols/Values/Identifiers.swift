@@ -25,7 +25,8 @@ public enum Identifiers {
 /// Whose objects a call is about, and which lease holds what it makes.
 public struct Scope: Hashable, Sendable {
   public var namespace: String
-  /// Everything that the call creates or touches is added to this lease in the same transaction.
+  /// Everything that the call creates or touches is added to this lease in the same transaction. Where there is no
+  /// such lease it is `notFound`, and nothing is made.
   public var lease: String?
 
   public init(namespace: String, lease: String? = nil) {

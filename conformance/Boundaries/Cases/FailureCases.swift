@@ -54,7 +54,7 @@ extension BoundarySuite {
   private static func classes(_ id: String, _ part: Tape.Part, _ what: String, why: String) -> ContractCase<PipelineSubject> {
     ContractCase(
       "boundaries.failures.class-of-\(id)", "an error of \(what), at whatever call, reaches the caller in its own class, or does no harm",
-      "\(law) 1; LB-10; ContainerdError",
+      "\(law) 1; LB-10; ContainerdError; LAW-01, REF-V04",
       why: why
     ) { subject in
       try await subject.sweep([part]) { scene, point, injected, failure in
@@ -71,7 +71,7 @@ extension BoundarySuite {
   private static func held(_ id: String, _ part: Tape.Part, _ what: String) -> ContractCase<PipelineSubject> {
     ContractCase(
       "boundaries.failures.nothing-held-after-\(id)", "after an error of \(what) no writer, reader or stream stays open, and no snapshot active",
-      "\(law) 8; LB-10",
+      "\(law) 8; LB-10; LAW-08",
       why: "each failed pull would lock a blob or fill the disk, until somebody restarts the daemon", threads: ["containerd/containerd#1232"]
     ) { subject in
       try await subject.sweep([part], classes: [subject.classes[0]]) { scene, point, _, _ in
@@ -91,7 +91,7 @@ extension BoundarySuite {
     held("applier", .applier, "the applier"),
     ContractCase(
       "boundaries.failures.removes-its-key", "when a layer cannot be applied or committed, the key that was prepared for it is removed",
-      "\(law) 8; LB-04; ImageUnpacker",
+      "\(law) 8; LB-04; ImageUnpacker; LAW-08",
       why: "the next attempt finds half a layer, or the disk fills with them"
     ) { subject in
       try await subject.sweep([.applier, .snapshots], classes: [subject.classes[0]], only: ["applier.apply", "snapshots.commit"]) { scene, point, _, failure in
@@ -105,7 +105,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.failures.first-cause", "when taking back fails too, the caller is told what went wrong first", "\(law) 1; LB-10",
+      "boundaries.failures.first-cause", "when taking back fails too, the caller is told what went wrong first", "\(law) 1; LB-10; LAW-01",
       why: "the operator is sent after the consequence, and never sees the cause"
     ) { subject in
       let code = subject.classes[0]
@@ -121,7 +121,7 @@ extension BoundarySuite {
     },
     ContractCase(
       "boundaries.failures.lost-answers", "when only the answer of a commit or an update is lost, nothing stays active and the next attempt succeeds",
-      "\(law) 8; LB-10, LB-11",
+      "\(law) 8; LB-10, LB-11; LAW-08",
       why: "a connection that breaks at the wrong moment makes an image unusable for ever"
     ) { subject in
       let operations: Set = ["content.commit", "content.update", "snapshots.commit"]
@@ -134,7 +134,8 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.failures.cancelled", "a pull that is cancelled at any call ends soon and holds nothing", "\(law) 8; LB-10; FE-17", needs: [.inProcess],
+      "boundaries.failures.cancelled", "a pull that is cancelled at any call ends soon and holds nothing", "\(law) 8; LB-10; FE-17; LAW-08",
+      needs: [.inProcess],
       why: "who presses Ctrl-C leaves locks and half layers behind", threads: ["containerd/containerd#5675"]
     ) { subject in
       let image = PipelineImage(salt: 1, layers: 2)

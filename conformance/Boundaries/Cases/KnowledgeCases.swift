@@ -40,7 +40,7 @@ extension BoundarySuite {
 
   static let knowing: [ContractCase<PipelineSubject>] = [
     knowledge(
-      "registry", .registry, "the registry's side learns names, digests and offsets: nothing of snapshots, keys or paths", "\(law) 1, 2; LB-05",
+      "registry", .registry, "the registry's side learns names, digests and offsets: nothing of snapshots, keys or paths", "\(law) 1, 2; LB-05; LAW-01, LAW-02",
       why: "what a machine has in storage, and where, is nobody's business outside of it"
     ) { scene, calls in
       let words = snapshotWords(scene)
@@ -63,7 +63,7 @@ extension BoundarySuite {
     },
     knowledge(
       "content", .content, "the content store learns refs, digests and labels: no key of an active snapshot, and no path",
-      "\(law) 1; ContentStore, law 5; LB-06",
+      "\(law) 1; ContentStore, law 5; LB-06; LAW-01",
       why: "a store that is told paths is one that cannot be in another process, or on another machine"
     ) { scene, calls in
       let keys = scene.tape.calls.filter { $0.name == "snapshots.prepare" }.map { $0.arguments[0] }
@@ -76,7 +76,7 @@ extension BoundarySuite {
       }
     },
     knowledge(
-      "snapshotter", .snapshots, "the snapshotter learns keys, parents and labels: no blob, no media type, no name of an image", "\(law) 4; LB-05",
+      "snapshotter", .snapshots, "the snapshotter learns keys, parents and labels: no blob, no media type, no name of an image", "\(law) 4; LB-05; LAW-04",
       why: "a snapshotter that is told of images begins to depend on them, and serves nothing else any more"
     ) { scene, calls in
       let digests = scene.image.descriptors.map { $0.digest.hex }
@@ -89,14 +89,14 @@ extension BoundarySuite {
       try expectWithout(digests + ["application/", scene.reference, scene.registry.host], plain, "the snapshotter")
     },
     knowledge(
-      "applier", .applier, "the applier learns a layer, mounts and a DiffID: no key, no ChainID, no name of an image", "\(law) 3; LayerApplier",
+      "applier", .applier, "the applier learns a layer, mounts and a DiffID: no key, no ChainID, no name of an image", "\(law) 3; LayerApplier; LAW-03",
       why: "an applier that knows keys can go to the snapshotter behind everybody's back"
     ) { scene, calls in
       let keys = scene.tape.calls.filter { $0.name == "snapshots.prepare" }.map { $0.arguments[0] }
       try expectWithout(keys + scene.image.layers.dropFirst().map(\.chain) + [scene.reference, scene.registry.host], calls, "the applier")
     },
     ContractCase(
-      "boundaries.knows.unpack-without-registry", "what has been pulled is unpacked without a byte from the registry", "\(law) 3",
+      "boundaries.knows.unpack-without-registry", "what has been pulled is unpacked without a byte from the registry", "\(law) 3; LAW-03",
       why: "an image that is there cannot be used while the network is down"
     ) { subject in
       try await subject.scene { scene in

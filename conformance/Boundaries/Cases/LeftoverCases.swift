@@ -8,7 +8,7 @@ import SystemKit
 extension BoundarySuite {
   static let leaving: [ContractCase<PipelineSubject>] = [
     ContractCase(
-      "boundaries.leaves.no-descriptors", "after a pull and an unpacking no file of another layer stays open", "\(law) 1, 8; LB-12",
+      "boundaries.leaves.no-descriptors", "after a pull and an unpacking no file of another layer stays open", "\(law) 1, 8; LB-12; LAW-01, LAW-08",
       needs: [.inProcess, .files],
       why: "a file that stays open keeps a file system busy, and a daemon that pulls all day runs out of descriptors"
     ) { subject in
@@ -23,7 +23,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.leaves.no-mounts", "after a pull and an unpacking no mount and no mount namespace is left", "\(law) 5, 8; LB-12",
+      "boundaries.leaves.no-mounts", "after a pull and an unpacking no mount and no mount namespace is left", "\(law) 5, 8; LB-12; LAW-05, LAW-08",
       needs: [.inProcess, .files],
       why: "a mount that is left pins a snapshot: it can neither be removed nor freed", threads: ["containerd/containerd#5538"]
     ) { subject in
@@ -37,7 +37,8 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.leaves.no-mounts-after-failure", "an unpacking that fails leaves no mount and no file open either", "\(law) 5, 8; LB-10, LB-12",
+      "boundaries.leaves.no-mounts-after-failure", "an unpacking that fails leaves no mount and no file open either",
+      "\(law) 5, 8; LB-10, LB-12; LAW-05, LAW-08",
       needs: [.inProcess, .files], why: "each broken image pins a snapshot that can never be freed"
     ) { subject in
       try await subject.scene(PipelineChoice(content: .real, snapshots: .real, applier: .real), image: PipelineImage(salt: 1, lying: 1)) { scene in

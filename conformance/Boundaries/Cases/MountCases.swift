@@ -9,7 +9,8 @@ import SystemKit
 extension BoundarySuite {
   static let mounting: [ContractCase<PipelineSubject>] = [
     ContractCase(
-      "boundaries.mounts.unread", "mounts go from the snapshotter to the applier as they are, even of a type that nobody has heard of", "\(law) 3, 5; LB-03",
+      "boundaries.mounts.unread", "mounts go from the snapshotter to the applier as they are, even of a type that nobody has heard of",
+      "\(law) 3, 5; LB-03; LAW-03, LAW-05",
       why: "a backend whose mounts are not the overlay that somebody expected cannot be used: FUSE, a block device, a virtual machine"
     ) { subject in
       try await subject.scene(change: { $0.snapshotter = StrangeMounts(base: $0.snapshotter, trap: "/not/there") }) { scene in
@@ -21,7 +22,8 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.mounts.options-not-followed", "a directory that stands in a mount's options is not opened by anybody but the applier", "\(law) 3, 5; LB-03",
+      "boundaries.mounts.options-not-followed", "a directory that stands in a mount's options is not opened by anybody but the applier",
+      "\(law) 3, 5; LB-03; LAW-03, LAW-05",
       why: "options belong to whoever performs the mount: read by others they are a path into a backend's storage"
     ) { subject in
       let trap = subject.directory + "/trap"
@@ -34,7 +36,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.mounts.whole", "several mounts are handed on together, all of them and in their order", "\(law) 5; Mount; MNT-01",
+      "boundaries.mounts.whole", "several mounts are handed on together, all of them and in their order", "\(law) 5; Mount; MNT-01; LAW-05",
       why: "half a root file system is worse than none: files go where nobody looks for them"
     ) { subject in
       try await subject.scene(change: { $0.snapshotter = StrangeMounts(base: $0.snapshotter, trap: "/not/there", count: 3) }) { scene in
@@ -45,7 +47,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.mounts.targets", "a mount's place below the root is handed on", "\(law) 5; Mount.target; MNT-01", level: .should,
+      "boundaries.mounts.targets", "a mount's place below the root is handed on", "\(law) 5; Mount.target; MNT-01; LAW-05", level: .should,
       why: "a backend that puts a tree together of several mounts has them all on top of one another"
     ) { subject in
       try await subject.scene(change: { $0.snapshotter = StrangeMounts(base: $0.snapshotter, trap: "/not/there", count: 2, targets: true) }) { scene in
@@ -57,7 +59,7 @@ extension BoundarySuite {
     },
     ContractCase(
       "boundaries.mounts.run-hands-on", "mounts go from the snapshotter to the runtime as they are, and nobody performs them on the way",
-      "\(law) 5; LB-03, LB-08",
+      "\(law) 5; LB-03, LB-08; LAW-05",
       why: "a root file system that the daemon mounts is lost, or stays for ever, when the daemon is restarted", threads: ["containerd/containerd#8563"]
     ) { subject in
       guard let run = subject.run else { throw CaseSkipped(.capability, "the pipeline runs no containers") }
@@ -83,7 +85,7 @@ extension BoundarySuite {
     },
     ContractCase(
       "boundaries.mounts.run-knows-nothing-else", "the runtime gets an id, a spec and mounts: no digest, no image, no key of a snapshot",
-      "\(law) 1; Runtime, law 6; LB-07", why: "a runtime that is told of images cannot run anything else"
+      "\(law) 1; Runtime, law 6; LB-07; LAW-01", why: "a runtime that is told of images cannot run anything else"
     ) { subject in
       guard let run = subject.run else { throw CaseSkipped(.capability, "the pipeline runs no containers") }
       try await subject.scene(image: PipelineImage(salt: 5)) { scene in
@@ -104,7 +106,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.mounts.applier-writes-where-told", "an applier finds its tree by the mounts alone, wherever they lead", "\(law) 3; LB-02, LB-03",
+      "boundaries.mounts.applier-writes-where-told", "an applier finds its tree by the mounts alone, wherever they lead", "\(law) 3; LB-02, LB-03; LAW-03",
       needs: [.files],
       why: "an applier that guesses a backend's paths writes into another tree, or into nothing"
     ) { subject in
@@ -129,7 +131,7 @@ extension BoundarySuite {
     },
     ContractCase(
       "boundaries.mounts.changes-are-attributable", "nothing changes in the snapshotter's directory but by its own doing or through mounts that it gave",
-      "\(law) 3, 4; LB-02",
+      "\(law) 3, 4; LB-02; LAW-03, LAW-04",
       needs: [.files], why: "what others write into a backend's directory is not in its books: it is lost, or never freed"
     ) { subject in
       try await subject.scene(PipelineChoice(registry: .fake, content: .real, snapshots: .real, applier: .real)) { scene in

@@ -21,23 +21,26 @@ extension BoundarySuite {
 
   static let ordering: [ContractCase<PipelineSubject>] = [
     order(
-      "bottom-first", .bottomFirst, "\(law) 3; Snapshotter, law 1", why: "a layer unpacked on anything but the one below gives containers wrong files"),
+      "bottom-first", .bottomFirst, "\(law) 3; Snapshotter, law 1; LAW-03, IM-07",
+      why: "a layer unpacked on anything but the one below gives containers wrong files"),
     order(
-      "applied-before-commit", .appliedBeforeCommit, "\(law) 3; ImageUnpacker", why: "an empty or half-written tree is committed, and every container has it"),
+      "applied-before-commit", .appliedBeforeCommit, "\(law) 3; ImageUnpacker; LAW-03",
+      why: "an empty or half-written tree is committed, and every container has it"),
     order(
-      "diff-id-under-chain-id", .verified, "\(law) 3; image-spec config.md, Layer ChainID; IM-13",
+      "diff-id-under-chain-id", .verified, "\(law) 3; image-spec config.md, Layer ChainID; IM-13; LAW-03",
       why: "a snapshot under a name that is not its contents' is used by every image that shares the layer"),
     order(
-      "committed-is-over", .overWhenCommitted, "\(law) 4; Snapshotter, law 1", why: "writing through a committed key changes what others already build on"),
+      "committed-is-over", .overWhenCommitted, "\(law) 4; Snapshotter, law 1; LAW-04, SNAP-12",
+      why: "writing through a committed key changes what others already build on"),
     order(
-      "no-mounts-of-committed", .noMountsOfCommitted, "\(law) 4; Snapshotter.mounts",
+      "no-mounts-of-committed", .noMountsOfCommitted, "\(law) 4; Snapshotter.mounts; LAW-04, SNAP-08",
       why: "a committed snapshot has no mounts to give: backends that keep none on disk fail the pull"),
-    order("every-key-ends", .everyKeyEnds, "\(law) 8; ImageUnpacker", why: "each pull leaves a snapshot that nobody knows, until the disk is full"),
+    order("every-key-ends", .everyKeyEnds, "\(law) 8; ImageUnpacker; LAW-08", why: "each pull leaves a snapshot that nobody knows, until the disk is full"),
     order(
-      "blob-before-apply", .blobBeforeApply, "\(law) 2, 3; ContentStore, law 1",
+      "blob-before-apply", .blobBeforeApply, "\(law) 2, 3; ContentStore, law 1; LAW-02, LAW-03",
       why: "whoever unpacks bytes that are not verified yet runs what nobody signed"),
     ContractCase(
-      "boundaries.order.looks-first", "a layer is looked for before it is prepared", "\(law) 3; ImageUnpacker", level: .should,
+      "boundaries.order.looks-first", "a layer is looked for before it is prepared", "\(law) 3; ImageUnpacker; LAW-03, GC-04", level: .should,
       why: "a layer that is there already is unpacked again, and thrown away"
     ) { subject in
       try await subject.scene { scene in
@@ -51,7 +54,7 @@ extension BoundarySuite {
     },
     ContractCase(
       "boundaries.order.wrong-diff-id", "a layer that turns out to be another than the config names is not committed, and its key is removed",
-      "\(law) 3; image-spec config.md, rootfs; IM-13", why: "an image with other contents than its signed config says is run"
+      "\(law) 3; image-spec config.md, rootfs; IM-13; LAW-03", why: "an image with other contents than its signed config says is run"
     ) { subject in
       try await subject.scene(image: PipelineImage(salt: 1, lying: 1)) { scene in
         let failure = try await scene.failure { try await scene.unpack() }
@@ -63,7 +66,8 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.order.applier-not-believed", "whoever unpacks compares the applier's answer with the config itself", "\(law) 3; LayerApplier.apply",
+      "boundaries.order.applier-not-believed", "whoever unpacks compares the applier's answer with the config itself",
+      "\(law) 3; LayerApplier.apply; LAW-03, IM-13",
       why: "an applier that does not verify would decide alone what an image is"
     ) { subject in
       try await subject.scene(change: { $0.applier = LyingApplier(base: $0.applier) }) { scene in
@@ -76,7 +80,7 @@ extension BoundarySuite {
     },
     ContractCase(
       "boundaries.order.there-without-us", "a snapshotter that has the layer without help is believed: nothing is applied",
-      "\(law) 3; remote snapshotters; REM-01, REM-02",
+      "\(law) 3; remote snapshotters; REM-01, REM-02; LAW-03",
       why: "lazy pulling does not work: every layer is downloaded into a tree that exists already"
     ) { subject in
       let remote = Visited<String>()
@@ -92,7 +96,7 @@ extension BoundarySuite {
     },
     ContractCase(
       "boundaries.order.somebody-was-faster", "a layer that somebody else has committed meanwhile is as good, and the own key is removed",
-      "\(law) 8; Snapshotter.commit", why: "two pulls of images that share a layer fail one another", threads: ["containerd/containerd#5675"]
+      "\(law) 8; Snapshotter.commit; LAW-08", why: "two pulls of images that share a layer fail one another", threads: ["containerd/containerd#5675"]
     ) { subject in
       try await subject.scene(change: { $0.snapshotter = OvertakenSnapshotter(base: $0.snapshotter) }) { scene in
         try await scene.unpack()

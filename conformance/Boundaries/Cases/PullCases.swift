@@ -7,7 +7,7 @@ import SystemKit
 extension BoundarySuite {
   static let pulling: [ContractCase<PipelineSubject>] = [
     ContractCase(
-      "boundaries.pull.registry-and-content-alone", "a pull talks to the registry and the content store, and to nobody else", "\(law) 2; LB-01",
+      "boundaries.pull.registry-and-content-alone", "a pull talks to the registry and the content store, and to nobody else", "\(law) 2; LB-01; LAW-02",
       why: "images cannot be fetched where there is no storage backend: on a build server, before the backend is up, for another machine"
     ) { subject in
       try await subject.scene { scene in
@@ -20,7 +20,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.pull.storage-invisible", "a pull succeeds where the snapshotter's directory is not to be seen", "\(law) 2; LB-01", needs: [.files],
+      "boundaries.pull.storage-invisible", "a pull succeeds where the snapshotter's directory is not to be seen", "\(law) 2; LB-01; LAW-02", needs: [.files],
       why: "a pull that needs the backend's directory cannot run in another container, or as another user, than the backend"
     ) { subject in
       try await subject.scene(PipelineChoice(registry: .real, content: .real, snapshots: .real, applier: .real)) { scene in
@@ -40,7 +40,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.pull.storage-not-looked-at", "a pull opens nothing in the snapshotter's directory", "\(law) 2; LB-01, LB-02", needs: [.files],
+      "boundaries.pull.storage-not-looked-at", "a pull opens nothing in the snapshotter's directory", "\(law) 2; LB-01, LB-02; LAW-02", needs: [.files],
       why: "whoever reads a backend's directory depends on its layout: the next backend, or the next version, breaks every pull"
     ) { subject in
       try await subject.scene(PipelineChoice(snapshots: .real, applier: .real)) { scene in
@@ -53,7 +53,8 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.pull.blob-by-blob", "each blob is opened in the store, then fetched, then committed; and fetched once", "\(law) 2; ContentStore",
+      "boundaries.pull.blob-by-blob", "each blob is opened in the store, then fetched, then committed; and fetched once",
+      "\(law) 2; ContentStore; LAW-02, CON-01",
       needs: [.inProcess], why: "a blob that is fetched before the store wants it is fetched in vain; one fetched twice costs twice"
     ) { subject in
       try await subject.scene { scene in
@@ -72,7 +73,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.pull.references-first", "what a manifest refers to is labelled before the first of it is fetched", "\(law) 8; gc.ref.content; GC-02",
+      "boundaries.pull.references-first", "what a manifest refers to is labelled before the first of it is fetched", "\(law) 8; gc.ref.content; GC-02; LAW-08",
       needs: [.inProcess], why: "a collection in the middle of a pull removes what has just arrived", threads: ["containerd/containerd#10720"]
     ) { subject in
       try await subject.scene { scene in
@@ -90,7 +91,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.pull.opens-no-layer", "a pull never reads a layer back", "\(law) 2",
+      "boundaries.pull.opens-no-layer", "a pull never reads a layer back", "\(law) 2; LAW-02",
       why: "a pull that looks into layers needs to know every form of them, also those that only the snapshotter understands"
     ) { subject in
       try await subject.scene { scene in
@@ -101,7 +102,8 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.pull.distant-content", "a pull works with a content store in another process with which it shares no files", "\(law) 1, 2; LB-06",
+      "boundaries.pull.distant-content", "a pull works with a content store in another process with which it shares no files",
+      "\(law) 1, 2; LB-06; LAW-01, LAW-02",
       needs: [.inProcess, .files], why: "a client on the other side of a socket, in a container or a virtual machine, could not pull"
     ) { subject in
       guard let open = subject.distantContent else { throw CaseSkipped(.tool, "there is no program that serves a content store") }

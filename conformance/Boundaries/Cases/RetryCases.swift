@@ -7,7 +7,7 @@ extension BoundarySuite {
   static let repeating: [ContractCase<PipelineSubject>] = [
     ContractCase(
       "boundaries.retry.after-any-failure", "whatever call failed, the same pull again succeeds, and leaves what a pull without failure leaves",
-      "\(law) 8; LB-11",
+      "\(law) 8; LB-11; LAW-08",
       why: "an image that failed once can never be pulled again, or takes its space twice",
       threads: ["containerd/containerd#1893", "containerd/containerd#1232"]
     ) { subject in
@@ -29,7 +29,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.retry.nothing-twice", "an image that is there is neither fetched, nor unpacked, nor committed again", "\(law) 2, 3; LB-11",
+      "boundaries.retry.nothing-twice", "an image that is there is neither fetched, nor unpacked, nor committed again", "\(law) 2, 3; LB-11; LAW-02, LAW-03",
       why: "every start of a container downloads its image again"
     ) { subject in
       try await subject.scene { scene in
@@ -50,7 +50,8 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.retry.resumes", "a blob whose transfer broke is taken up where it stopped", "\(law) 2; ContentStore, law 4; FE-05", level: .should,
+      "boundaries.retry.resumes", "a blob whose transfer broke is taken up where it stopped", "\(law) 2; ContentStore, law 4; FE-05; LAW-02, CON-04",
+      level: .should,
       needs: [.inProcess],
       why: "a layer of gigabytes begins anew for one lost packet"
     ) { subject in
@@ -71,7 +72,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.retry.one-for-two", "two pulls of one image at the same time both succeed, and leave what one leaves", "\(law) 8; LB-11; FE-16",
+      "boundaries.retry.one-for-two", "two pulls of one image at the same time both succeed, and leave what one leaves", "\(law) 8; LB-11; FE-16; LAW-08",
       why: "two containers of one image that are started together fail one another", threads: ["containerd/containerd#5675", "containerd/containerd#1240"]
     ) { subject in
       try await FaultyRegistry.with { registry in

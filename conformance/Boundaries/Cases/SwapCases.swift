@@ -46,7 +46,7 @@ extension BoundarySuite {
   static let swapping: [ContractCase<PipelineSubject>] = [
     ContractCase(
       "boundaries.swap.same-tree", "whichever implementation stands in each place, the same image becomes the same tree: all 16 combinations",
-      "\(law) 1; LB-09", needs: [.files],
+      "\(law) 1; LB-09; LAW-01", needs: [.files],
       why: "an image that looks otherwise over another backend works on one machine and fails on the next"
     ) { subject in
       var first: TreeHash?
@@ -66,7 +66,7 @@ extension BoundarySuite {
     },
     ContractCase(
       "boundaries.swap.same-snapshots", "whichever registry and content store there is, the same snapshots have the same names and parents",
-      "\(law) 1; LB-09; IM-13",
+      "\(law) 1; LB-09; IM-13; LAW-01",
       why: "layers are not shared between what two clients have pulled"
     ) { subject in
       var first: BoundaryScene.Holdings?
@@ -87,7 +87,7 @@ extension BoundarySuite {
       }
     },
     ContractCase(
-      "boundaries.swap.same-conversation", "a pipeline says the same to a real backend as to a fake", "\(law) 1; LB-09", needs: [.files],
+      "boundaries.swap.same-conversation", "a pipeline says the same to a real backend as to a fake", "\(law) 1; LB-09; LAW-01", needs: [.files],
       why: "what was tested with fakes would say nothing of what happens in use"
     ) { subject in
       var first: [String]?

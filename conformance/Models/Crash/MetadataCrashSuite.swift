@@ -5,7 +5,7 @@ import Protocols
 public enum MetadataCrashSuite {
   public static let cases: [ContractCase<FreshSubjects<RestartMetadataSubject>>] = [
     ContractCase(
-      "crash.metadata.images", "a change of an image that is killed has happened or has not", "MetadataStore, law 1",
+      "crash.metadata.images", "a change of an image that is killed has happened or has not", "MetadataStore, law 1; REF-M01, DB-01",
       why: "an image whose name points at nothing cannot be run, and one that is half updated runs what nobody chose", threads: ["containerd/containerd#3671"]
     ) { fresh in
       try await fresh.killed(over: [
@@ -20,7 +20,7 @@ public enum MetadataCrashSuite {
       ])
     },
     ContractCase(
-      "crash.metadata.containers", "a change of a container that is killed has happened or has not", "MetadataStore, law 1",
+      "crash.metadata.containers", "a change of a container that is killed has happened or has not", "MetadataStore, law 1; REF-M01, DB-01",
       why: "a container that is half there can neither be started nor removed"
     ) { fresh in
       try await fresh.killed(over: [
@@ -36,7 +36,8 @@ public enum MetadataCrashSuite {
       ])
     },
     ContractCase(
-      "crash.metadata.leases", "a change of a lease that is killed has happened or has not, with all that the lease holds", "MetadataStore, laws 1 and 2",
+      "crash.metadata.leases", "a change of a lease that is killed has happened or has not, with all that the lease holds",
+      "MetadataStore, laws 1 and 2; REF-M01, DB-01",
       why: "a lease that is there without what it holds lets a pull be collected while it runs"
     ) { fresh in
       try await fresh.killed(over: [
@@ -50,7 +51,7 @@ public enum MetadataCrashSuite {
       ])
     },
     ContractCase(
-      "crash.metadata.namespaces", "a change of a namespace that is killed has happened or has not", "MetadataStore, law 3",
+      "crash.metadata.namespaces", "a change of a namespace that is killed has happened or has not", "MetadataStore, law 3; REF-M01, DB-01",
       why: "a namespace is the first thing that a new client makes"
     ) { fresh in
       try await fresh.killed(over: [
@@ -114,7 +115,7 @@ public enum MetadataCrashSuite {
     },
     ContractCase(
       "crash.metadata.collection", "a collection of garbage that is killed has removed nothing that is in use, and the next one removes the rest",
-      "MetadataStore.collectGarbage, law 2",
+      "MetadataStore.collectGarbage, law 2; REF-M01, REF-M02",
       why: "collections run all the time: whatever is killed is killed over one sooner or later", threads: ["containerd/containerd#13416"]
     ) { fresh in
       try await fresh.killed(over: [
@@ -138,7 +139,7 @@ public enum MetadataCrashSuite {
     ContractCase(
       "restart.metadata.everything",
       "after a restart namespaces, images, containers, leases and what they hold, blobs and snapshots are as before, times included",
-      "MetadataStore, laws 1 and 2",
+      "MetadataStore, laws 1 and 2; DB-01",
       why: "whoever upgrades the daemon must find every image and container again", threads: ["containerd/containerd#13416"]
     ) { fresh in
       let subject = try await fresh.make()

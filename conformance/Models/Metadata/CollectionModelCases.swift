@@ -6,7 +6,7 @@ public enum CollectionModelSuite {
   public static let cases: [ContractCase<FreshSubjects<CollectionSubject>>] = [
     ContractCase(
       "metadata.model.names", "whatever the order of calls, images, containers, leases and namespaces answer as their contracts say",
-      "ImageStore, ContainerStore, LeaseStore, NamespaceStore; GC-03",
+      "ImageStore, ContainerStore, LeaseStore, NamespaceStore; IMG-01, CTR-01, LEA-01, LEA-04, NS-04",
       why: "a name that remembers what another thing of that name once had points at the wrong image"
     ) { fresh in
       try await fresh.hold(Property.Bounds(attempts: 150, seconds: 6)) { attempt, subject in
@@ -26,7 +26,7 @@ public enum CollectionModelSuite {
     ContractCase(
       "metadata.model.linearizable",
       "calls of several clients about images, containers, leases and namespaces answer as if each had happened at one moment",
-      "ImageStore, ContainerStore, LeaseStore, NamespaceStore, concurrency; MetadataStore law 1; GC-03",
+      "ImageStore, ContainerStore, LeaseStore, NamespaceStore, concurrency; MetadataStore law 1; IMG-01, CTR-01, LEA-01, LEA-04, NS-04, REF-M01",
       why: "a puller and a labeller of one image, two owners of one lease: what one of them wrote is lost, and nobody is told"
     ) { fresh in
       try await fresh.hold(Property.Bounds(attempts: 250, seconds: 8, shrinks: 250, shrinkSeconds: 15, repeats: 3)) { attempt, subject in

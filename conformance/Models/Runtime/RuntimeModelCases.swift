@@ -11,7 +11,8 @@ public enum RuntimeModelSuite {
     ) { fresh in try await exhaustive(fresh) },
     ContractCase(
       "runtime.model.random", "whatever the order of calls, with execs, a task answers as its contract says",
-      "ContainerTask; SH-04, SH-07, SH-08", why: "probes exec into containers all the time, also while they are paused, killed and deleted"
+      "ContainerTask; SH-04, SH-07, SH-08; REF-R04, REF-R05, REF-R06, REF-R09, REF-R11",
+      why: "probes exec into containers all the time, also while they are paused, killed and deleted"
     ) { fresh in
       try await fresh.hold(Property.Bounds(attempts: 150, seconds: 8, shrinks: 120, shrinkSeconds: 25)) { attempt, subject in
         var machine = TaskMachine(subject, id: "a")

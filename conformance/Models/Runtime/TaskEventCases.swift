@@ -5,7 +5,8 @@ import Protocols
 public enum TaskEventSuite {
   public static let cases: [ContractCase<FreshSubjects<RuntimeSubject>>] = [
     ContractCase(
-      "tasks.model.events", "every end is told once, the execs' before the init's, and a deletion after the end", "Runtime law 4, law 5; SH-05, SH-09",
+      "tasks.model.events", "every end is told once, the execs' before the init's, and a deletion after the end",
+      "Runtime law 4, law 5; SH-05, SH-09; REF-R19, REF-R20",
       why: "a client that hears of an end twice, or not at all, restarts what runs or waits for ever"
     ) { fresh in
       try await fresh.hold(Property.Bounds(attempts: 120, seconds: 8, shrinks: 120, shrinkSeconds: 20)) { attempt, subject in

@@ -13,7 +13,7 @@ extension ContentStoreSuite {
       try expectEqual(try await again.status().offset, 0, "offset of the ref after an abort")
       await again.close()
     },
-    ContractCase("content.abort.unknown", "aborting an unknown ref is an error", "ContentStore.abort") { subject in
+    ContractCase("content.abort.unknown", "aborting an unknown ref is an error", "ContentStore.abort; REF-C03") { subject in
       try await expectError(.notFound, from: "abort of an unknown ref") { try await subject.store.abort(ref: "never") }
     },
     ContractCase(
@@ -39,7 +39,8 @@ extension ContentStoreSuite {
       try expectEqual(try await subject.walked(), [], "blobs listed")
     },
     ContractCase(
-      "content.abort.old-writer", "the writer of an aborted ingest cannot disturb the next ingest of the same ref", "ContentStore law 3, ContentStore.abort",
+      "content.abort.old-writer", "the writer of an aborted ingest cannot disturb the next ingest of the same ref",
+      "ContentStore law 3, ContentStore.abort; CON-21, REF-C04",
       level: .should, why: "a ref cannot be used again before the writer that was given up goes away"
     ) { subject in
       let old = try await subject.open("r")

@@ -2,7 +2,8 @@ import Protocols
 
 extension ContentStoreSuite {
   static let commits: [ContractCase<ContentSubject>] = [
-    ContractCase("content.commit.makes-a-blob", "a commit makes a blob and ends its ingest", "ContentWriter.commit; ContentStore law 1") { subject in
+    ContractCase("content.commit.makes-a-blob", "a commit makes a blob and ends its ingest", "ContentWriter.commit; ContentStore law 1; CON-01, CON-20") {
+      subject in
       let data = bytes("hello, blob")
       let before = Timestamp.now().advanced(bySeconds: -2)
       let writer = try await subject.open("r", size: Int64(data.count))
@@ -27,7 +28,7 @@ extension ContentStoreSuite {
       try expectEqual(try await writer.commit(IngestExpectation(), labels: [:]), subject.digest(bytes("anything")), "digest")
       await writer.close()
     },
-    ContractCase("content.commit.empty-blob", "a blob may be empty", "ContentWriter.commit") { subject in
+    ContractCase("content.commit.empty-blob", "a blob may be empty", "ContentWriter.commit; REF-C13") { subject in
       let writer = try await subject.open("r")
       let digest = try await writer.commit(IngestExpectation(digest: subject.digest([])), labels: [:])
       await writer.close()
@@ -61,7 +62,7 @@ extension ContentStoreSuite {
       try expectEqual(try await subject.walked(), [], "blobs listed")
     },
     ContractCase(
-      "content.commit.last-word", "a caller may learn better while it uploads: the commit's expectation replaces the opening's", "ContentWriter.commit"
+      "content.commit.last-word", "a caller may learn better while it uploads: the commit's expectation replaces the opening's", "ContentWriter.commit; CON-28"
     ) { subject in
       let data = bytes("longer than expected")
       let writer = try await subject.open("r", size: 3, digest: subject.digest(bytes("other")))

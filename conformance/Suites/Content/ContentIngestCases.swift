@@ -14,7 +14,7 @@ extension ContentStoreSuite {
       await writer.close()
     },
     ContractCase(
-      "content.ingest.status", "an ingest says its ref, its offset, and the size that was expected of it", "ContentStore.status"
+      "content.ingest.status", "an ingest says its ref, its offset, and the size that was expected of it", "ContentStore.status; CON-23"
     ) { subject in
       let data = bytes("0123456789")
       let before = Timestamp.now().advanced(bySeconds: -2)
@@ -30,7 +30,7 @@ extension ContentStoreSuite {
       try await expectError(.notFound, from: "status of an unknown ref") { _ = try await subject.store.status(ref: "other") }
     },
     ContractCase(
-      "content.ingest.status-expected", "an ingest says which digest was expected of it", "ContentStore.status", level: .should,
+      "content.ingest.status-expected", "an ingest says which digest was expected of it", "ContentStore.status; CON-23", level: .should,
       why: "whoever lists the ingests cannot tell which blob is on its way"
     ) { subject in
       let writer = try await subject.open("r", size: 10, digest: subject.digest(bytes("0123456789")))
@@ -38,7 +38,7 @@ extension ContentStoreSuite {
       await writer.close()
       try expectEqual(status.expected, subject.digest(bytes("0123456789")), "expected digest")
     },
-    ContractCase("content.ingest.empty-ref", "an empty ref is refused", "ContentIngester.writer") { subject in
+    ContractCase("content.ingest.empty-ref", "an empty ref is refused", "ContentIngester.writer; REF-C01") { subject in
       try await expectError(.invalidArgument, from: "writer with an empty ref") { _ = try await subject.open("") }
     },
     ContractCase(
@@ -79,7 +79,7 @@ extension ContentStoreSuite {
       await second.close()
       try expectEqual(try await subject.store.info(subject.digest(bytes("x"))).size, 1, "size of the blob")
     },
-    ContractCase("content.ingest.closed-writer", "a closed writer does nothing any more", "ContentWriter.close") { subject in
+    ContractCase("content.ingest.closed-writer", "a closed writer does nothing any more", "ContentWriter.close; CON-05, REF-C07") { subject in
       let writer = try await subject.open("r")
       try await writer.write(bytes("x"), at: nil)
       await writer.close()
@@ -89,7 +89,7 @@ extension ContentStoreSuite {
       try expectEqual(try await subject.store.status(ref: "r").offset, 1, "offset of the ingest")
     },
     ContractCase(
-      "content.ingest.other-size", "an ingest that was to have another size starts anew", "ContentIngester.writer"
+      "content.ingest.other-size", "an ingest that was to have another size starts anew", "ContentIngester.writer; REF-C02"
     ) { subject in
       let first = try await subject.open("r", size: 100)
       try await first.write(bytes("stale"), at: nil)
@@ -124,7 +124,7 @@ extension ContentStoreSuite {
       let writer = try await subject.open("r")
       await writer.close()
     },
-    ContractCase("content.ingest.odd-refs", "refs are opaque text, whatever they look like", "ContentIngester.writer") { subject in
+    ContractCase("content.ingest.odd-refs", "refs are opaque text, whatever they look like", "ContentIngester.writer; CON-21") { subject in
       var writers: [any ContentWriter] = []
       for (number, ref) in oddNames.enumerated() {
         let writer = try await subject.open(ref)
@@ -155,7 +155,7 @@ extension ContentStoreSuite {
       try expectEqual(try await writer.commit(IngestExpectation(), labels: [:]), subject.digest(bytes("abcde")), "digest")
       await writer.close()
     },
-    ContractCase("content.write.large", "one write may carry many megabytes", "ContentWriter.write") { subject in
+    ContractCase("content.write.large", "one write may carry many megabytes", "ContentWriter.write; REF-C13") { subject in
       let data = [UInt8](repeating: 0x5a, count: (5 << 20) + 3)
       let writer = try await subject.open("r", size: Int64(data.count))
       try await writer.write(data, at: 0)
@@ -174,7 +174,7 @@ extension ContentStoreSuite {
       await writer.close()
     },
     ContractCase(
-      "content.truncate.anywhere", "an ingest can be cut to any length it has, and to no other", "ContentWriter.truncate", needs: [.truncation]
+      "content.truncate.anywhere", "an ingest can be cut to any length it has, and to no other", "ContentWriter.truncate; CON-26, REF-C08", needs: [.truncation]
     ) { subject in
       let writer = try await subject.open("r")
       try await writer.write(bytes("abcdef"), at: 0)

@@ -21,7 +21,7 @@ extension ContentStoreSuite {
         try expectEqual(updated.size, 8, "size")
       }
     },
-    ContractCase("content.update.times", "an update advances the time of the update and nothing else", "ContentStore.update") { subject in
+    ContractCase("content.update.times", "an update advances the time of the update and nothing else", "ContentStore.update; CON-03, CON-27") { subject in
       let digest = try await subject.put(bytes("timed"))
       let before = try await subject.store.info(digest)
       try await Task.sleep(for: .milliseconds(20))
@@ -38,7 +38,7 @@ extension ContentStoreSuite {
       }
       try expectEqual(try await subject.store.info(digest).labels, ["a": "1"], "labels")
     },
-    ContractCase("content.update.missing", "a blob that is not there has no labels", "ContentStore.update") { subject in
+    ContractCase("content.update.missing", "a blob that is not there has no labels", "ContentStore.update; REF-C14") { subject in
       try await expectError(.notFound, from: "update") {
         _ = try await subject.store.update(ContentInfo(digest: subject.digest(bytes("nowhere")), labels: ["a": "1"]), fields: ["labels.a"])
       }
@@ -52,7 +52,7 @@ extension ContentStoreSuite {
       }
       try expectEqual(try await subject.store.info(digest).labels, ["a": "1", "k": fits], "labels")
     },
-    ContractCase("content.update.odd-labels", "labels are any text", "Labels") { subject in
+    ContractCase("content.update.odd-labels", "labels are any text", "Labels; REF-V01") { subject in
       var labels: Labels = [:]
       for (number, name) in oddNames.enumerated() { labels[name] = "\(number) \(name)" }
       let digest = try await subject.put(bytes("odd"), labels: labels)
@@ -63,7 +63,7 @@ extension ContentStoreSuite {
   ]
 
   static let walks: [ContractCase<ContentSubject>] = [
-    ContractCase("content.walk.filters", "a walk visits what its filters match, each once", "ContentStore.walk; FilterSet") { subject in
+    ContractCase("content.walk.filters", "a walk visits what its filters match, each once", "ContentStore.walk; FilterSet; CON-24, FLT-01, FLT-02") { subject in
       let a = try await subject.put(bytes("a"), ref: "a", labels: ["kind": "small", "a b.c": "x"])
       let b = try await subject.put(bytes("bb"), ref: "b", labels: ["kind": "small"])
       let c = try await subject.put(bytes("ccc"), ref: "c", labels: ["kind": "large"])
@@ -80,7 +80,7 @@ extension ContentStoreSuite {
       }
     },
     ContractCase(
-      "content.walk.filter-size", "blobs can be asked for by their size", "ContentStore.walk; FilterSet", level: .may,
+      "content.walk.filter-size", "blobs can be asked for by their size", "ContentStore.walk; FilterSet; REF-C15", level: .may,
       why: "the field is among those of a blob, but not every store has it"
     ) { subject in
       let a = try await subject.put(bytes("a"), ref: "a")
@@ -89,20 +89,20 @@ extension ContentStoreSuite {
       try expectEqual(try await subject.walked("size==2"), [b], "blobs of 2 bytes")
       try expectEqual(try await subject.walked("size==1", "size==3"), [a, c], "blobs of 1 or 3 bytes")
     },
-    ContractCase("content.walk.infos", "a walk tells what info tells", "ContentStore.walk") { subject in
+    ContractCase("content.walk.infos", "a walk tells what info tells", "ContentStore.walk; CON-24, CON-27") { subject in
       for number in 0..<5 { try await subject.put(pattern(number, count: number), labels: ["n": "\(number)"]) }
       let seen = Visited<ContentInfo>()
       try await subject.store.walk(.all) { seen.append($0) }
       try expectEqual(seen.items.count, 5, "blobs seen")
       for info in seen.items { try expectEqual(try await subject.store.info(info.digest), info, "info of \(info.digest)") }
     },
-    ContractCase("content.walk.many", "a walk is whole however many blobs there are", "ContentStore.walk") { subject in
+    ContractCase("content.walk.many", "a walk is whole however many blobs there are", "ContentStore.walk; CON-24") { subject in
       var expected: Set<Digest> = []
       for number in 0..<230 { expected.insert(try await subject.put(bytes("blob \(number)"), ref: "r\(number)")) }
       try expectEqual(try await subject.walked().count, expected.count, "blobs seen")
       try expect(try await subject.walked() == expected, "other blobs were seen")
     },
-    ContractCase("content.walk.visitor-error", "an error of the visitor ends the walk and is thrown", "ContentStore.walk") { subject in
+    ContractCase("content.walk.visitor-error", "an error of the visitor ends the walk and is thrown", "ContentStore.walk; REF-C11") { subject in
       for number in 0..<3 { try await subject.put(bytes("\(number)"), ref: "\(number)") }
       let seen = Visited<Digest>()
       try await expectError(.aborted, from: "a walk whose visitor throws") {
@@ -113,7 +113,7 @@ extension ContentStoreSuite {
       }
       try expectEqual(seen.items.count, 1, "blobs seen before the end")
     },
-    ContractCase("content.walk.visitor-may-change", "the visitor may use the store, even delete what it visits", "ContentStore.walk") { subject in
+    ContractCase("content.walk.visitor-may-change", "the visitor may use the store, even delete what it visits", "ContentStore.walk; REF-C12") { subject in
       for number in 0..<3 { try await subject.put(bytes("\(number)"), ref: "\(number)") }
       try await inTime("a walk whose visitor deletes") {
         try await subject.store.walk(.all) { info in
@@ -123,7 +123,7 @@ extension ContentStoreSuite {
       }
       try expectEqual(try await subject.walked(), [], "blobs left")
     },
-    ContractCase("content.statuses.filters", "ingests can be listed by ref", "ContentStore.statuses") { subject in
+    ContractCase("content.statuses.filters", "ingests can be listed by ref", "ContentStore.statuses; CON-22, FLT-01") { subject in
       var writers: [any ContentWriter] = []
       for ref in ["layer-1", "layer-2", "config"] { writers.append(try await subject.open(ref)) }
       for (filters, expected) in [
@@ -136,13 +136,13 @@ extension ContentStoreSuite {
   ]
 
   static let concurrency: [ContractCase<ContentSubject>] = [
-    ContractCase("content.race.one-ref", "of many that open one ref, one gets it", "ContentStore law 3") { subject in
+    ContractCase("content.race.one-ref", "of many that open one ref, one gets it", "ContentStore law 3; REF-C05, REF-C09") { subject in
       let writers = Visited<any ContentWriter>()
       let results = try await concurrently(12) { _ in writers.append(try await subject.open("r")) }
       try expectOneWinner(results, others: .unavailable, what: "opening one ref")
       for writer in writers.items { await writer.close() }
     },
-    ContractCase("content.race.one-blob", "of many that commit the same bytes, one makes the blob", "ContentStore law 2") { subject in
+    ContractCase("content.race.one-blob", "of many that commit the same bytes, one makes the blob", "ContentStore law 2; REF-C06, REF-C09") { subject in
       let data = pattern(4, count: 20_000)
       let results = try await concurrently(12) { number in
         let writer = try await subject.open("r\(number)")
@@ -162,7 +162,7 @@ extension ContentStoreSuite {
       }
       try expectEqual(try await subject.store.statuses(.all).count, 0, "ingests left")
     },
-    ContractCase("content.race.updates", "updates of different labels do not lose each other", "ContentStore, concurrency") { subject in
+    ContractCase("content.race.updates", "updates of different labels do not lose each other", "ContentStore, concurrency; REF-C09, REF-V02") { subject in
       let digest = try await subject.put(bytes("busy"))
       let results = try await concurrently(16) { number in
         _ = try await subject.store.update(ContentInfo(digest: digest, labels: ["l\(number)": "1"]), fields: FieldMask(["labels.l\(number)"]))
@@ -170,7 +170,7 @@ extension ContentStoreSuite {
       for result in results { try result.get() }
       try expectEqual(try await subject.store.info(digest).labels.count, 16, "labels")
     },
-    ContractCase("content.race.many-blobs", "uploads at the same time do not mix", "ContentStore, concurrency") { subject in
+    ContractCase("content.race.many-blobs", "uploads at the same time do not mix", "ContentStore, concurrency; CON-21, REF-C09") { subject in
       let results = try await concurrently(16) { number in
         let writer = try await subject.open("r\(number)")
         let data = pattern(number, count: 10_000)

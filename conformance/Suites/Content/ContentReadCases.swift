@@ -22,7 +22,7 @@ extension ContentStoreSuite {
       try await expectError(.outOfRange, from: "read at -1") { _ = try await reader.read(at: -1, count: 1) }
       await reader.close()
     },
-    ContractCase("content.read.parallel", "a reader serves many at once", "ContentReader; ContentStore, concurrency") { subject in
+    ContractCase("content.read.parallel", "a reader serves many at once", "ContentReader; ContentStore, concurrency; CON-29, REF-C09") { subject in
       let data = pattern(2, count: 300_000)
       let reader = try await subject.store.reader(try await subject.put(data))
       let results = try await concurrently(16) { number in
@@ -32,7 +32,7 @@ extension ContentStoreSuite {
       for result in results { try expect(try result.get(), "a parallel read gave other bytes") }
       await reader.close()
     },
-    ContractCase("content.delete.forgets", "a deleted blob is gone, and can be written again as a new one", "ContentStore.delete") { subject in
+    ContractCase("content.delete.forgets", "a deleted blob is gone, and can be written again as a new one", "ContentStore.delete; CON-25") { subject in
       let data = bytes("here and gone")
       let digest = try await subject.put(data, labels: ["old": "1"])
       try await subject.store.delete(digest)
@@ -43,7 +43,7 @@ extension ContentStoreSuite {
       try expectEqual(try await subject.store.info(digest).labels, [:], "labels of the new blob")
     },
     ContractCase(
-      "content.delete.open-reader", "a reader that is open goes on reading", "ContentStore.delete", needs: [.openReaders]
+      "content.delete.open-reader", "a reader that is open goes on reading", "ContentStore.delete; REF-C10", needs: [.openReaders]
     ) { subject in
       let data = pattern(3, count: 50_000)
       let digest = try await subject.put(data)

@@ -11,7 +11,7 @@ public struct EventSubject: Sendable {
 /// The contract of `EventExchange`.
 public enum EventSuite {
   public static let cases: [ContractCase<EventSubject>] = [
-    ContractCase("events.order", "every subscriber gets every envelope, in the order of publication", "EventExchange.subscribe") { subject in
+    ContractCase("events.order", "every subscriber gets every envelope, in the order of publication", "EventExchange.subscribe; EVT-04") { subject in
       let streams = (0..<3).map { _ in subject.exchange.subscribe() }
       for number in 0..<1000 { subject.publish(number) }
       for stream in streams {
@@ -19,7 +19,7 @@ public enum EventSuite {
         try expect(got == (0..<1000).map(String.init), "other envelopes, or in another order: \(got.prefix(10)) …")
       }
     },
-    ContractCase("events.unchanged", "an envelope arrives as it was published", "EventExchange") { subject in
+    ContractCase("events.unchanged", "an envelope arrives as it was published", "EventExchange; EVT-06") { subject in
       let stream = subject.exchange.subscribe()
       let envelopes = [
         EventEnvelope(timestamp: Timestamp(seconds: 1, nanoseconds: 2), namespace: "a", event: .imageCreate(name: "i", labels: ["k": "v"])),
@@ -29,16 +29,16 @@ public enum EventSuite {
       let got = try await inTime("two envelopes") { await taken(from: stream, count: 2) }
       try expectEqual(got, envelopes, "envelopes")
     },
-    ContractCase("events.no-replay", "a subscription begins now: nothing is replayed", "EventExchange.subscribe") { subject in
+    ContractCase("events.no-replay", "a subscription begins now: nothing is replayed", "EventExchange.subscribe; EVT-03") { subject in
       subject.publish(1)
       let stream = subject.exchange.subscribe()
       subject.publish(2)
       try expectEqual(try await inTime("an envelope") { await names(of: stream, count: 1) }, ["2"], "first envelope")
     },
-    ContractCase("events.nobody-listens", "publishing needs no subscriber", "EventPublisher.publish") { subject in
+    ContractCase("events.nobody-listens", "publishing needs no subscriber", "EventPublisher.publish; EVT-02") { subject in
       for number in 0..<100_000 { subject.publish(number) }
     },
-    ContractCase("events.one-leaves", "a subscriber that goes away takes nothing from the others", "EventExchange.subscribe") { subject in
+    ContractCase("events.one-leaves", "a subscriber that goes away takes nothing from the others", "EventExchange.subscribe; EVT-04, EVT-02") { subject in
       let staying = subject.exchange.subscribe()
       let leaving = Task { await names(of: subject.exchange.subscribe(), count: 1_000_000) }
       try await Task.sleep(for: .milliseconds(20))
@@ -48,7 +48,8 @@ public enum EventSuite {
       subject.publish(2)
       try expectEqual(try await inTime("two envelopes") { await names(of: staying, count: 2) }, ["1", "2"], "envelopes of the one that stays")
     },
-    ContractCase("events.one-is-slow", "a subscriber that falls too far behind is ended; the others go on", "EventExchange.subscribe: 16 384") { subject in
+    ContractCase("events.one-is-slow", "a subscriber that falls too far behind is ended; the others go on", "EventExchange.subscribe: 16 384; EVT-05") {
+      subject in
       let slow = subject.exchange.subscribe()
       let count = 16_384 + 10
       for number in 0..<count { subject.publish(number) }
@@ -58,7 +59,7 @@ public enum EventSuite {
       subject.publish(7)
       try expectEqual(try await inTime("an envelope") { await names(of: next, count: 1) }, ["7"], "envelopes of a new subscriber")
     },
-    ContractCase("events.many-publishers", "publishers at the same time lose nothing, and each keeps its order", "EventExchange") { subject in
+    ContractCase("events.many-publishers", "publishers at the same time lose nothing, and each keeps its order", "EventExchange; EVT-04") { subject in
       let stream = subject.exchange.subscribe()
       _ = try await concurrently(8) { publisher in for number in 0..<200 { subject.publish(publisher * 1000 + number) } }
       let numbers = try await inTime("1600 envelopes") { await names(of: stream, count: 1600) }.compactMap { Int($0) }

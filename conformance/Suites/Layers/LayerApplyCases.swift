@@ -20,7 +20,7 @@ extension LayerSuite {
         try await subject.apply(layer, to: mounts, diffID: subject.digest(bytes("other")))
       }
     },
-    ContractCase("layers.apply.missing-blob", "a layer that is not in the store is not found", "LayerApplier.apply") { subject in
+    ContractCase("layers.apply.missing-blob", "a layer that is not in the store is not found", "LayerApplier.apply; REF-L02") { subject in
       let mounts = try await subject.tree()
       try await expectError(.notFound, from: "apply of a missing blob") {
         try await subject.apply(Descriptor(mediaType: LayerSubject.plain, digest: subject.digest(bytes("nowhere")), size: 7), to: mounts)
@@ -33,11 +33,11 @@ extension LayerSuite {
         try await expectError(.notImplemented, from: "apply of the media type \"\(mediaType)\"") { try await subject.apply(layer, to: mounts) }
       }
     },
-    ContractCase("layers.apply.no-mounts", "without mounts there is nowhere to write", "LayerApplier.apply; law 3") { subject in
+    ContractCase("layers.apply.no-mounts", "without mounts there is nowhere to write", "LayerApplier.apply; law 3; REF-L03") { subject in
       let layer = try await subject.stored(small)
       try await expectError(.invalidArgument, from: "apply to no mounts") { try await subject.apply(layer, to: []) }
     },
-    ContractCase("layers.apply.other-bytes", "bytes that are not the descriptor's are refused", "LayerApplier.apply; IM-04", needs: [.handedContent]) {
+    ContractCase("layers.apply.other-bytes", "bytes that are not the descriptor's are refused", "LayerApplier.apply; IM-04, REF-L09", needs: [.handedContent]) {
       subject in
       let layer = try await subject.stored(small)
       let mounts = try await subject.tree()
@@ -46,7 +46,7 @@ extension LayerSuite {
         _ = try await subject.applier.apply(layer, from: OneAnswer(bytes: other), to: mounts, options: ApplyOptions(sync: false))
       }
     },
-    ContractCase("layers.apply.at-once", "layers can be applied at the same time", "LayerApplier, concurrency") { subject in
+    ContractCase("layers.apply.at-once", "layers can be applied at the same time", "LayerApplier, concurrency; REF-L04") { subject in
       let layer = try await subject.stored(small)
       let results = try await concurrently(6) { number in try await subject.apply(layer, to: try await subject.tree("\(number)")) }
       for result in results { try expectEqual(try result.get().digest, layer.digest, "digest") }
@@ -124,7 +124,7 @@ extension LayerSuite {
         try expectEqual(try tree.mode("stays-dir").mode, 0o700, "mode of the directory that was named again")
       }
     },
-    unpack("layers.tree.no-way-out", "no name and no link leads out of the tree", "LayerApplier.apply: nothing outside") { subject in
+    unpack("layers.tree.no-way-out", "no name and no link leads out of the tree", "LayerApplier.apply: nothing outside; REF-L01") { subject in
       let archives = [
         TarArchive.make { $0.file("../../escaped", "bad") },
         TarArchive.make {

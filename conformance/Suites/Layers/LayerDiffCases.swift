@@ -32,7 +32,8 @@ extension LayerSuite {
   }
 
   static let diffing: [ContractCase<LayerSubject>] = [
-    ContractCase("layers.diff.makes-a-blob", "diff writes a layer with its DiffID and the caller's labels", "LayerDiffer.diff") { subject in
+    ContractCase("layers.diff.makes-a-blob", "diff writes a layer with its DiffID and the caller's labels", "LayerDiffer.diff; DIF-02, DIF-03, REF-L08") {
+      subject in
       let (lower, upper) = try await pair(subject)
       let layer = try await subject.differ.diff(from: lower, to: upper, into: subject.content, options: DiffOptions(labels: ["mine": "1"]))
       try expectEqual(layer.mediaType, "application/vnd.oci.image.layer.v1.tar+gzip", "media type where none is asked for")
@@ -44,7 +45,7 @@ extension LayerSuite {
       try expectEqual(applied.digest.description, diffID, "DiffID when applied, and as labelled")
       try expectEqual(try await subject.content.statuses(.all).count, 0, "ingests left")
     },
-    ContractCase("layers.diff.same-trees-same-bytes", "the same trees make the same bytes", "LayerDiffer.diff") { subject in
+    ContractCase("layers.diff.same-trees-same-bytes", "the same trees make the same bytes", "LayerDiffer.diff; REF-L07") { subject in
       let (lower, upper) = try await pair(subject)
       var made: Set<Descriptor> = []
       for ref in ["one", "two", "one"] {
@@ -67,7 +68,8 @@ extension LayerSuite {
       }
     },
     ContractCase(
-      "layers.diff.round-trip", "what is diffed and applied to the lower tree gives the upper one", "LayerDiffer.diff, LayerApplier.apply", needs: [.files]
+      "layers.diff.round-trip", "what is diffed and applied to the lower tree gives the upper one", "LayerDiffer.diff, LayerApplier.apply; DIF-02, REF-L06",
+      needs: [.files]
     ) { subject in
       let (lower, upper) = try await pair(subject)
       let layer = try await subject.differ.diff(from: lower, to: upper, into: subject.content, options: DiffOptions())
@@ -84,7 +86,7 @@ extension LayerSuite {
         try expect(status == (0o600, 7, 8), "mode and owners that changed: \(status)")
       }
     },
-    ContractCase("layers.diff.nothing", "of two equal trees the difference is empty", "LayerDiffer.diff", needs: [.files]) { subject in
+    ContractCase("layers.diff.nothing", "of two equal trees the difference is empty", "LayerDiffer.diff; REF-L06", needs: [.files]) { subject in
       let (lower, _) = try await pair(subject)
       let same = try await subject.tree("same", on: "lower")
       let layer = try await subject.differ.diff(

@@ -2,7 +2,7 @@ import Protocols
 
 extension MetadataSuite {
   static let leases: [ContractCase<MetadataSubject>] = [
-    ContractCase("metadata.leases.life", "leases are made, listed and deleted", "LeaseStore") { subject in
+    ContractCase("metadata.leases.life", "leases are made, listed and deleted", "LeaseStore; LEA-01, LEA-03") { subject in
       let leases = try subject.leases()
       try await subject.lease("b", labels: ["k": "v"])
       try await subject.lease("a")
@@ -14,7 +14,7 @@ extension MetadataSuite {
       try await expectError(.notFound, from: "a second deletion") { try await leases.delete("a") }
       try await expectError(.notFound, from: "resources of a lease that is not there") { _ = try await leases.resources(of: "a") }
     },
-    ContractCase("metadata.leases.resources", "resources are added and taken away by name", "LeaseStore.addResource") { subject in
+    ContractCase("metadata.leases.resources", "resources are added and taken away by name", "LeaseStore.addResource; LEA-04") { subject in
       let leases = try subject.leases()
       try await subject.lease("l")
       let digest = subject.digest([1]).description
@@ -33,7 +33,8 @@ extension MetadataSuite {
       }
       try await expectError(.notImplemented, from: "adding an unknown type") { try await leases.addResource(LeaseResource(type: "dreams", id: "x"), to: "l") }
     },
-    ContractCase("metadata.leases.hold-what-is-made", "what is made under a lease is in it from the same moment", "MetadataStore law 1; CG-01") { subject in
+    ContractCase("metadata.leases.hold-what-is-made", "what is made under a lease is in it from the same moment", "MetadataStore law 1; CG-01; GC-03, REF-M01")
+    { subject in
       try await subject.lease("l")
       let digest = try await subject.blob("one", lease: "l")
       let open = try await subject.content(lease: "l").writer(ref: "open", expected: IngestExpectation())
@@ -43,7 +44,7 @@ extension MetadataSuite {
       try expectEqual(try await subject.held(by: "l"), ["content \(digest)", "ingests open", "\(type) base", "\(type) v"], "what the lease holds")
       await open.close()
     },
-    ContractCase("metadata.leases.hold-what-is-there", "what was there already is held too", "MetadataStore law 1; CG-02") { subject in
+    ContractCase("metadata.leases.hold-what-is-there", "what was there already is held too", "MetadataStore law 1; CG-02; GC-03") { subject in
       let digest = try await subject.blob("one")
       try await subject.layer("base")
       for key in ["active", "second"] { _ = try await subject.snapshots().prepare(key, parent: "base", labels: [:]) }
@@ -57,7 +58,7 @@ extension MetadataSuite {
       let type = "snapshots/\(subject.snapshotter)"
       try expectEqual(try await subject.held(by: "l"), ["content \(digest)", "\(type) active", "\(type) base"], "what the lease holds")
     },
-    ContractCase("metadata.leases.unknown", "under a lease that is not there nothing is made", "MetadataStore law 1") { subject in
+    ContractCase("metadata.leases.unknown", "under a lease that is not there nothing is made", "MetadataStore law 1; REF-M05") { subject in
       try await expectError(.notFound, from: "an upload") { try await subject.blob("one", lease: "none") }
       try await expectError(.notFound, from: "a snapshot") { _ = try await subject.snapshots(lease: "none").prepare("k", parent: nil, labels: [:]) }
       try await expectError(.notFound, from: "an image") {
@@ -68,7 +69,7 @@ extension MetadataSuite {
       try expectEqual(try await subject.keys(), [], "snapshots made")
       try expectEqual(try await subject.images().list(.all).count, 0, "images made")
     },
-    ContractCase("metadata.leases.ends-during-upload", "a lease that ends during an upload stops the commit", "MetadataStore law 1") { subject in
+    ContractCase("metadata.leases.ends-during-upload", "a lease that ends during an upload stops the commit", "MetadataStore law 1; REF-M05") { subject in
       try await subject.lease("l")
       let writer = try await subject.content(lease: "l").writer(ref: "r", expected: IngestExpectation())
       try await writer.write(bytes("x"), at: nil)
@@ -80,7 +81,7 @@ extension MetadataSuite {
   ]
 
   static let garbage: [ContractCase<MetadataSubject>] = [
-    ContractCase("metadata.gc.unreferenced", "what no root reaches is removed, once", "MetadataStore law 2") { subject in
+    ContractCase("metadata.gc.unreferenced", "what no root reaches is removed, once", "MetadataStore law 2; GC-01, REF-M02") { subject in
       try await subject.blob("one")
       try await subject.layer("base")
       try await subject.layer("top", on: "base")
@@ -89,7 +90,7 @@ extension MetadataSuite {
       try expectEqual(try await subject.keys(), [], "snapshots left")
       try expectEqual(try await subject.store.collectGarbage(), GarbageReport(), "report of a second collection")
     },
-    ContractCase("metadata.gc.roots", "images, containers, leases and the root label hold", "MetadataStore, roots; CG-05, CG-08") { subject in
+    ContractCase("metadata.gc.roots", "images, containers, leases and the root label hold", "MetadataStore, roots; CG-05, CG-08; GC-05, GC-08") { subject in
       try await subject.lease("l")
       let byImage = try await subject.blob("of an image")
       try await subject.image("i", byImage)
@@ -112,7 +113,7 @@ extension MetadataSuite {
       try expectEqual(try await subject.digests(), [byLabel], "blobs left when the roots are gone")
       try expectEqual(try await subject.keys(), ["by-label"], "snapshots left when the roots are gone")
     },
-    ContractCase("metadata.gc.edges", "references are followed, in every form", "MetadataStore, edges; CG-05") { subject in
+    ContractCase("metadata.gc.edges", "references are followed, in every form", "MetadataStore, edges; CG-05; GC-02, GC-05") { subject in
       let layer = try await subject.blob("layer")
       try await subject.layer("base")
       try await subject.layer("chain", on: "base")
@@ -138,7 +139,9 @@ extension MetadataSuite {
       try expectEqual(try await subject.digests(), [], "blobs left without the image")
       try expectEqual(try await subject.keys(), [], "snapshots left without the image")
     },
-    ContractCase("metadata.gc.namespaces", "a reference ends at its namespace's border, bytes are kept while one namespace names them", "MetadataStore") {
+    ContractCase(
+      "metadata.gc.namespaces", "a reference ends at its namespace's border, bytes are kept while one namespace names them", "MetadataStore; NS-03, REF-M09"
+    ) {
       subject in
       let digest = try await subject.blob("one", in: "a")
       try await subject.image("i", digest, in: "b")
@@ -152,7 +155,7 @@ extension MetadataSuite {
       try expectEqual(try await reader.read(at: 0, count: 10), bytes("two"), "bytes of the shared blob")
       await reader.close()
     },
-    ContractCase("metadata.gc.leases-expire", "a lease holds until its time, and a garbled time is none", "LeaseRecord; CG-06") { subject in
+    ContractCase("metadata.gc.leases-expire", "a lease holds until its time, and a garbled time is none", "LeaseRecord; CG-06; GC-06") { subject in
       try await subject.lease("soon", labels: ["containerd.io/gc.expire": subject.now().advanced(bySeconds: 2).description])
       try await subject.lease("garbled", labels: ["containerd.io/gc.expire": "tomorrow"])
       try await subject.blob("one", lease: "soon")
@@ -163,7 +166,7 @@ extension MetadataSuite {
       try expectEqual(try await subject.digests(), [kept], "blobs left")
       try expectEqual(try await subject.leases().list(.all).map(\.id), ["garbled"], "leases left")
     },
-    ContractCase("metadata.gc.flat", "a flat lease does not follow what its blobs refer to", "LeaseRecord: gc.flat; CG-05") { subject in
+    ContractCase("metadata.gc.flat", "a flat lease does not follow what its blobs refer to", "LeaseRecord: gc.flat; CG-05; GC-07") { subject in
       let child = try await subject.blob("child")
       let parent = try await subject.blob("parent", labels: ["containerd.io/gc.ref.content": child.description])
       try await subject.lease("flat", labels: ["containerd.io/gc.flat": "1"])
@@ -178,7 +181,8 @@ extension MetadataSuite {
       for _ in 0..<3 { try expectEqual(try await subject.store.collectGarbage(), GarbageReport(), "report") }
       try expectEqual(try await subject.snapshots().mounts("a"), mounts, "mounts")
     },
-    ContractCase("metadata.gc.during-upload", "collections during an upload under a lease take nothing from it", "MetadataStore law 2; CG-03") { subject in
+    ContractCase("metadata.gc.during-upload", "collections during an upload under a lease take nothing from it", "MetadataStore law 2; CG-03; GC-01") {
+      subject in
       try await subject.lease("l")
       let content = try subject.content(lease: "l")
       let writer = try await content.writer(ref: "r", expected: IngestExpectation(size: 6))

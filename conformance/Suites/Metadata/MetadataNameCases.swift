@@ -2,7 +2,7 @@ import Protocols
 
 extension MetadataSuite {
   static let namespaces: [ContractCase<MetadataSubject>] = [
-    ContractCase("metadata.namespaces.life", "namespaces are made, listed and deleted", "NamespaceStore") { subject in
+    ContractCase("metadata.namespaces.life", "namespaces are made, listed and deleted", "NamespaceStore; NS-04") { subject in
       let namespaces = subject.store.namespaces
       let made = try await namespaces.create(NamespaceRecord(name: "b", labels: ["k": "v"]))
       try expectEqual(made, NamespaceRecord(name: "b", labels: ["k": "v"]), "what create returns")
@@ -14,7 +14,7 @@ extension MetadataSuite {
       try await expectError(.notFound, from: "get after the deletion") { _ = try await namespaces.get("a") }
       try await expectError(.notFound, from: "a second deletion") { try await namespaces.delete("a") }
     },
-    ContractCase("metadata.namespaces.bad-names", "a namespace's name is an identifier", "NamespaceStore; Identifiers") { subject in
+    ContractCase("metadata.namespaces.bad-names", "a namespace's name is an identifier", "NamespaceStore; Identifiers; IDN-01") { subject in
       for name in ["", "a/b", "-a", "a-", "a..b", "a b", String(repeating: "a", count: 77)] {
         try await expectError(.invalidArgument, from: "creation of \"\(name)\"") { _ = try await subject.store.namespaces.create(NamespaceRecord(name: name)) }
       }
@@ -23,7 +23,8 @@ extension MetadataSuite {
       }
       try expectEqual(try await subject.store.namespaces.list().count, 0, "namespaces made")
     },
-    ContractCase("metadata.namespaces.masks", "labels follow the mask; labelling makes the namespace", "NamespaceStore.update") { subject in
+    ContractCase("metadata.namespaces.masks", "labels follow the mask; labelling makes the namespace", "NamespaceStore.update; NS-05, NS-06, REF-M04") {
+      subject in
       let namespaces = subject.store.namespaces
       _ = try await namespaces.create(NamespaceRecord(name: "a", labels: ["a": "1", "b": "2"]))
       let changed = try await namespaces.update(NamespaceRecord(name: "a", labels: ["a": "", "c": "3"]), fields: ["labels.a", "labels.c"])
@@ -33,7 +34,9 @@ extension MetadataSuite {
       try expectEqual(
         try await namespaces.update(NamespaceRecord(name: "new", labels: ["k": "v"]), fields: ["labels.k"]).labels, ["k": "v"], "labels of a new one")
     },
-    ContractCase("metadata.namespaces.held", "a namespace stays while anything is in it, and the error says what", "NamespaceStore.delete; law 3; CG-10") {
+    ContractCase(
+      "metadata.namespaces.held", "a namespace stays while anything is in it, and the error says what", "NamespaceStore.delete; law 3; CG-10; REF-M03"
+    ) {
       subject in
       let namespaces = subject.store.namespaces
       let digest = try await subject.blob("blob", in: "full")
@@ -56,7 +59,7 @@ extension MetadataSuite {
   ]
 
   static let images: [ContractCase<MetadataSubject>] = [
-    ContractCase("metadata.images.life", "images are made, found, listed and deleted", "ImageStore") { subject in
+    ContractCase("metadata.images.life", "images are made, found, listed and deleted", "ImageStore; IMG-01") { subject in
       let images = try subject.images()
       let made = try await subject.image("docker.io/library/b:1", subject.digest([1]), labels: ["k": "v"])
       try expect(made.createdAt == made.updatedAt && made.createdAt > .never, "created \(made.createdAt), updated \(made.updatedAt)")
@@ -71,7 +74,7 @@ extension MetadataSuite {
         _ = try await images.update(ImageRecord(name: "a", target: made.target), fields: .all)
       }
     },
-    ContractCase("metadata.images.bad", "an image has a name, a target with type and size, and labels within the limit", "ImageStore.create; CG-14") {
+    ContractCase("metadata.images.bad", "an image has a name, a target with type and size, and labels within the limit", "ImageStore.create; CG-14; REF-M10") {
       subject in
       let images = try subject.images()
       let good = Descriptor(mediaType: "m", digest: subject.digest([1]), size: 1)
@@ -83,7 +86,8 @@ extension MetadataSuite {
       ] { try await expectError(.invalidArgument, from: "creation with \(what)") { _ = try await images.create(image) } }
       try expectEqual(try await images.list(.all).count, 0, "images made")
     },
-    ContractCase("metadata.images.filters", "images are filtered by name, target, labels and annotations", "ImageStore.list") { subject in
+    ContractCase("metadata.images.filters", "images are filtered by name, target, labels and annotations", "ImageStore.list; IMG-02, FLT-01, FLT-02") {
+      subject in
       let images = try subject.images()
       try await subject.image("a", subject.digest([1]), labels: ["k": "v"])
       var annotated = Descriptor(mediaType: "other", digest: subject.digest([2]), size: 1)
@@ -97,7 +101,8 @@ extension MetadataSuite {
         try expectEqual(try await images.list(FilterSet(parsing: filters)).map(\.name), names, "images that match \(filters)")
       }
     },
-    ContractCase("metadata.images.masks", "labels, annotations and target follow the mask; nothing else changes", "ImageStore.update; CG-14") { subject in
+    ContractCase("metadata.images.masks", "labels, annotations and target follow the mask; nothing else changes", "ImageStore.update; CG-14; IMG-03, REF-M08") {
+      subject in
       let images = try subject.images()
       var image = try await subject.image("i", subject.digest([1]), labels: ["a": "1", "b": "2"])
       let created = image.createdAt
@@ -123,7 +128,8 @@ extension MetadataSuite {
   ]
 
   static let containers: [ContractCase<MetadataSubject>] = [
-    ContractCase("metadata.containers.life", "containers are made, found, listed and deleted, and keep what they were given", "ContainerStore") { subject in
+    ContractCase("metadata.containers.life", "containers are made, found, listed and deleted, and keep what they were given", "ContainerStore; CTR-01, FLT-01")
+    { subject in
       let containers = try subject.containers()
       let made = try await containers.create(subject.container("b", labels: ["k": "v"]))
       var expected = subject.container("b", labels: ["k": "v"])
@@ -142,7 +148,7 @@ extension MetadataSuite {
       try await expectError(.notFound, from: "get after the deletion") { _ = try await containers.get("a") }
       try await expectError(.notFound, from: "a second deletion") { try await containers.delete("a") }
     },
-    ContractCase("metadata.containers.bad", "a container has an identifier, a runtime and a spec", "ContainerStore.create; CG-14") { subject in
+    ContractCase("metadata.containers.bad", "a container has an identifier, a runtime and a spec", "ContainerStore.create; CG-14; REF-M07") { subject in
       let containers = try subject.containers()
       var bad = ["", "a/b", "../a", "-a", String(repeating: "a", count: 77)].map { subject.container($0) }
       bad.append(subject.container("c"))
@@ -152,7 +158,7 @@ extension MetadataSuite {
       for container in bad { try await expectError(.invalidArgument, from: "creation of \(container)") { _ = try await containers.create(container) } }
       try expectEqual(try await containers.list(.all).count, 0, "containers made")
     },
-    ContractCase("metadata.containers.masks", "only what is mutable changes", "ContainerStore.update; CG-14") { subject in
+    ContractCase("metadata.containers.masks", "only what is mutable changes", "ContainerStore.update; CG-14; CTR-02") { subject in
       let containers = try subject.containers()
       var container = try await containers.create(subject.container("c", labels: ["a": "1", "b": "2"]))
       let created = container.createdAt
@@ -186,7 +192,7 @@ extension MetadataSuite {
   ]
 
   static let scopes: [ContractCase<MetadataSubject>] = [
-    ContractCase("metadata.scopes.apart", "namespaces never see each other's names", "MetadataStore; CS-25") { subject in
+    ContractCase("metadata.scopes.apart", "namespaces never see each other's names", "MetadataStore; CS-25; NS-02") { subject in
       let digest = try await subject.blob("shared bytes", labels: ["k": "v"], in: "one")
       try await subject.image("i", digest, in: "one")
       try await subject.layer("base", in: "one")
@@ -213,11 +219,11 @@ extension MetadataSuite {
       try await content.delete(digest)
       try expectEqual(try await subject.digests(in: "one"), [digest], "blobs in one")
     },
-    ContractCase("metadata.scopes.unknown-snapshotter", "a snapshotter must be registered", "MetadataStore.snapshotter") { subject in
+    ContractCase("metadata.scopes.unknown-snapshotter", "a snapshotter must be registered", "MetadataStore.snapshotter; REF-M06") { subject in
       try expect(subject.store.snapshotterNames.contains(subject.snapshotter), "\(subject.snapshotter) is not among \(subject.store.snapshotterNames)")
       try await expectError(.invalidArgument, from: "an unknown snapshotter") { _ = try subject.store.snapshotter("none", in: subject.scope()) }
     },
-    ContractCase("metadata.scopes.bad-namespace", "every scope needs a namespace", "MetadataStore") { subject in
+    ContractCase("metadata.scopes.bad-namespace", "every scope needs a namespace", "MetadataStore; NS-01") { subject in
       try await expectError(.invalidArgument, from: "images of the namespace \"\"") { _ = try subject.store.images(in: Scope(namespace: "")) }
       try await expectError(.invalidArgument, from: "content of the namespace \"a/b\"") { _ = try subject.store.content(in: Scope(namespace: "a/b")) }
     },

@@ -52,7 +52,7 @@ public enum RegistrySuite {
       try expectEqual(image.target.mediaType, subject.target.mediaType, "media type")
       try expectEqual(image.target.size, subject.target.size, "size")
     },
-    ContractCase("registry.resolve.digest", "a name with a digest resolves to that manifest", "Resolver.resolve; DS-11") { subject in
+    ContractCase("registry.resolve.digest", "a name with a digest resolves to that manifest", "Resolver.resolve; DS-11, REF-F04") { subject in
       let name = subject.reference.split(separator: ":").dropLast().joined(separator: ":")
       let image = try await subject.resolver.resolve("\(name)@\(subject.target.digest)")
       try expectEqual(image.target.digest, subject.target.digest, "digest")
@@ -64,20 +64,20 @@ public enum RegistrySuite {
       try await expectError(.invalidArgument, from: "resolving \"\(subject.malformed)\"") { _ = try await subject.resolver.resolve(subject.malformed) }
       try await expectError(.invalidArgument, from: "a fetcher for \"\(subject.malformed)\"") { _ = try subject.resolver.fetcher(for: subject.malformed) }
     },
-    ContractCase("registry.fetch.manifest", "a manifest is fetched like any blob", "Fetcher.fetch") { subject in
+    ContractCase("registry.fetch.manifest", "a manifest is fetched like any blob", "Fetcher.fetch; DS-08, REF-F01") { subject in
       try expect(try await subject.read(subject.target) == subject.manifest, "other bytes than the manifest's")
     },
     ContractCase("registry.fetch.whole", "a blob is delivered whole, in chunks that are never empty", "Fetcher.fetch; DS-13") { subject in
       let read = try await subject.read(subject.blob)
       try expect(read == subject.blobBytes, "\(read.count) bytes, or other ones than the blob's \(subject.blobBytes.count)")
     },
-    ContractCase("registry.fetch.resume", "a fetch may begin anywhere in the blob", "Fetcher.fetch; DS-17") { subject in
+    ContractCase("registry.fetch.resume", "a fetch may begin anywhere in the blob", "Fetcher.fetch; DS-17, REF-F01") { subject in
       for offset in [1, 1000, subject.blobBytes.count / 2, subject.blobBytes.count - 1] {
         let read = try await subject.read(subject.blob, from: Int64(offset))
         try expect(read == Array(subject.blobBytes.dropFirst(offset)), "from \(offset): \(read.count) bytes, or other ones")
       }
     },
-    ContractCase("registry.fetch.beyond", "a fetch cannot begin beyond the end", "Fetcher.fetch") { subject in
+    ContractCase("registry.fetch.beyond", "a fetch cannot begin beyond the end", "Fetcher.fetch; REF-F02") { subject in
       try await expectError(.outOfRange, from: "a fetch beyond the end") { _ = try await subject.read(subject.blob, from: subject.blob.size + 1) }
     },
     ContractCase("registry.fetch.absent", "a blob that the registry does not have is not found", "Fetcher.fetch; DS-16") { subject in
@@ -86,14 +86,15 @@ public enum RegistrySuite {
         _ = try await subject.read(Descriptor(mediaType: subject.blob.mediaType, digest: digest, size: 10))
       }
     },
-    ContractCase("registry.fetch.cancel", "a stream may be given up at any time, and the next fetch is whole", "ByteStream.cancel") { subject in
+    ContractCase("registry.fetch.cancel", "a stream may be given up at any time, and the next fetch is whole", "ByteStream.cancel; REF-F01, REF-F03") {
+      subject in
       let stream = try await subject.resolver.fetcher(for: subject.reference).fetch(subject.blob, from: 0)
       _ = try await stream.next()
       await stream.cancel()
       await stream.cancel()
       try expect(try await subject.read(subject.blob) == subject.blobBytes, "the next fetch gave other bytes")
     },
-    ContractCase("registry.fetch.at-once", "blobs can be fetched at the same time", "Fetcher, concurrency") { subject in
+    ContractCase("registry.fetch.at-once", "blobs can be fetched at the same time", "Fetcher, concurrency; DS-17, REF-F01") { subject in
       let results = try await concurrently(6) { number in
         try await subject.read(subject.blob, from: Int64(number * 10)) == Array(subject.blobBytes.dropFirst(number * 10))
       }

@@ -2,7 +2,7 @@ import Protocols
 
 extension RuntimeSuite {
   static let lifecycle: [ContractCase<RuntimeSubject>] = [
-    ContractCase("runtime.create.created", "create makes the environment and runs nothing of the user's", "Runtime.create; law 6") { subject in
+    ContractCase("runtime.create.created", "create makes the environment and runs nothing of the user's", "Runtime.create; law 6; RT-L11, LAW-06") { subject in
       let task = try await subject.create("a", .exits(0))
       let state = try await task.state(exec: nil)
       try expectEqual(state.status, .created, "status")
@@ -13,13 +13,13 @@ extension RuntimeSuite {
       _ = try await inTime("the end") { try await task.wait(exec: nil) }
       _ = try await task.delete(exec: nil)
     },
-    ContractCase("runtime.create.existing", "a container has one task", "Runtime.create") { subject in
+    ContractCase("runtime.create.existing", "a container has one task", "Runtime.create; REF-R02") { subject in
       let task = try await subject.create()
       try await expectError(.alreadyExists, from: "a second task of one container") { _ = try await subject.create() }
       try await subject.expectStatus(task, .created)
       _ = try await task.delete(exec: nil)
     },
-    ContractCase("runtime.create.bad-spec", "a spec that cannot be used is refused, and nothing is left", "Runtime.create") { subject in
+    ContractCase("runtime.create.bad-spec", "a spec that cannot be used is refused, and nothing is left", "Runtime.create; RT-O15, REF-R01") { subject in
       var request = try subject.creation("a", .waits)
       request.spec.value = []
       let broken = request
@@ -27,7 +27,7 @@ extension RuntimeSuite {
       try await expectError(.notFound, from: "the task of the failed creation") { _ = try await subject.runtime.task("a", namespace: broken.namespace) }
       _ = try await subject.create().delete(exec: nil)
     },
-    ContractCase("runtime.find", "a task is found by its namespace and id", "Runtime.task, tasks") { subject in
+    ContractCase("runtime.find", "a task is found by its namespace and id", "Runtime.task, tasks; REF-R03") { subject in
       let namespace = try subject.creation("a", .waits).namespace
       try await expectError(.notFound, from: "a task that is not there") { _ = try await subject.runtime.task("a", namespace: namespace) }
       let tasks = [try await subject.create("a"), try await subject.create("b")]
@@ -40,7 +40,7 @@ extension RuntimeSuite {
       for task in tasks { _ = try await task.delete(exec: nil) }
       try expectEqual(try await subject.runtime.tasks(in: namespace).count, 0, "tasks left")
     },
-    ContractCase("runtime.start.runs", "start runs the program, in the process that create made", "ContainerTask.start; law 6") { subject in
+    ContractCase("runtime.start.runs", "start runs the program, in the process that create made", "ContainerTask.start; law 6; RT-O22, LAW-06") { subject in
       let task = try await subject.create()
       let pid = try await task.state(exec: nil).pid
       try expectEqual(try await task.start(exec: nil), pid, "pid of the start")
@@ -48,7 +48,7 @@ extension RuntimeSuite {
       try expect(try await task.pids().contains(pid), "the pid is not among the task's")
       try await subject.end(task)
     },
-    ContractCase("runtime.start.twice", "a program is started once", "ContainerTask.start") { subject in
+    ContractCase("runtime.start.twice", "a program is started once", "ContainerTask.start; RT-O21, REF-R05") { subject in
       let task = try await subject.started()
       try await expectError(.failedPrecondition, from: "a second start") { _ = try await task.start(exec: nil) }
       try await subject.expectStatus(task, .running)
@@ -57,19 +57,19 @@ extension RuntimeSuite {
       try await expectError(.failedPrecondition, from: "a start after the end") { _ = try await task.start(exec: nil) }
       _ = try await task.delete(exec: nil)
     },
-    ContractCase("runtime.delete.created", "a task that never ran can be deleted", "ContainerTask.delete; SH-08") { subject in
+    ContractCase("runtime.delete.created", "a task that never ran can be deleted", "ContainerTask.delete; SH-08; REF-R11") { subject in
       let task = try await subject.create()
       _ = try await inTime("the deletion") { try await task.delete(exec: nil) }
       try await expectError(.notFound, from: "state after the deletion") { _ = try await task.state(exec: nil) }
       _ = try await subject.create().delete(exec: nil)
     },
-    ContractCase("runtime.delete.running", "a task that runs cannot be deleted", "ContainerTask.delete; SH-08") { subject in
+    ContractCase("runtime.delete.running", "a task that runs cannot be deleted", "ContainerTask.delete; SH-08; REF-R11") { subject in
       let task = try await subject.started()
       try await expectError(.failedPrecondition, from: "delete of a running task") { _ = try await task.delete(exec: nil) }
       try await subject.expectStatus(task, .running)
       try await subject.end(task)
     },
-    ContractCase("runtime.delete.ends-all", "a deleted task is not found by anything, and the id is free", "ContainerTask") { subject in
+    ContractCase("runtime.delete.ends-all", "a deleted task is not found by anything, and the id is free", "ContainerTask; RT-O44, REF-R04") { subject in
       let task = try await subject.started()
       let request = try subject.exec("a", "e", .waits)
       try await subject.end(task)
@@ -84,13 +84,13 @@ extension RuntimeSuite {
       try await expectError(.notFound, from: "looking for it") { _ = try await subject.runtime.task("a", namespace: task.namespace) }
       try await subject.end(try await subject.started())
     },
-    ContractCase("runtime.race.create", "of many that create one task, one does", "Runtime.create, concurrency") { subject in
+    ContractCase("runtime.race.create", "of many that create one task, one does", "Runtime.create, concurrency; REF-R02") { subject in
       let request = try subject.creation("a", .waits)
       let results = try await concurrently(6) { _ in _ = try await subject.runtime.create(request) }
       try expectOneWinner(results, others: .alreadyExists, what: "creating one task")
       _ = try await subject.runtime.task("a", namespace: request.namespace).delete(exec: nil)
     },
-    ContractCase("runtime.race.start", "of many that start one task, one does", "ContainerTask.start, concurrency") { subject in
+    ContractCase("runtime.race.start", "of many that start one task, one does", "ContainerTask.start, concurrency; REF-R05") { subject in
       let task = try await subject.create()
       let results = try await concurrently(6) { _ in _ = try await task.start(exec: nil) }
       try expectOneWinner(results, others: .failedPrecondition, what: "starting one task")
@@ -99,7 +99,7 @@ extension RuntimeSuite {
   ]
 
   static let ends: [ContractCase<RuntimeSubject>] = [
-    ContractCase("runtime.exit.code", "the exit code is what the program exited with", "ExitStatus; SH-05") { subject in
+    ContractCase("runtime.exit.code", "the exit code is what the program exited with", "ExitStatus; SH-05; REF-R17") { subject in
       for (number, code) in [UInt32(0), 1, 3, 42, 255].enumerated() {
         let before = Timestamp.now().advanced(bySeconds: -2)
         let task = try await subject.started("a\(number)", .exits(code))
@@ -114,13 +114,13 @@ extension RuntimeSuite {
         try expectEqual(try await task.delete(exec: nil), exit, "exit status of the deletion")
       }
     },
-    ContractCase("runtime.exit.signal", "a process that a signal ended has 128 and the signal as its code", "ExitStatus") { subject in
+    ContractCase("runtime.exit.signal", "a process that a signal ended has 128 and the signal as its code", "ExitStatus; REF-R17") { subject in
       let task = try await subject.started()
       try await task.kill(exec: nil, signal: 9, all: false)
       try expectEqual(try await inTime("the end") { try await task.wait(exec: nil) }.code, 137, "exit code after SIGKILL")
       try expectEqual(try await task.delete(exec: nil).code, 137, "exit code of the deletion")
     },
-    ContractCase("runtime.wait.everybody", "all waiters, early and late, get the same answer", "ContainerTask.wait; SH-06") { subject in
+    ContractCase("runtime.wait.everybody", "all waiters, early and late, get the same answer", "ContainerTask.wait; SH-06; REF-R10") { subject in
       let task = try await subject.create()
       let early = (0..<4).map { _ in Task { try await task.wait(exec: nil) } }
       _ = try await task.start(exec: nil)
@@ -132,7 +132,7 @@ extension RuntimeSuite {
       try expectEqual(try await task.wait(exec: nil), late, "answer when asked again")
       _ = try await task.delete(exec: nil)
     },
-    ContractCase("runtime.wait.cancelled", "a waiter that gives up takes nothing from the others", "ContainerTask.wait") { subject in
+    ContractCase("runtime.wait.cancelled", "a waiter that gives up takes nothing from the others", "ContainerTask.wait; REF-R10") { subject in
       let task = try await subject.started()
       let impatient = Task { try await task.wait(exec: nil) }
       let patient = Task { try await task.wait(exec: nil) }
@@ -144,13 +144,13 @@ extension RuntimeSuite {
       try expectEqual(try await inTime("the end") { try await patient.value }.code, 137, "exit code")
       _ = try await task.delete(exec: nil)
     },
-    ContractCase("runtime.kill.finished", "what has ended cannot be signalled", "ContainerTask.kill; SH-07") { subject in
+    ContractCase("runtime.kill.finished", "what has ended cannot be signalled", "ContainerTask.kill; SH-07; REF-R09") { subject in
       let task = try await subject.started("a", .exits(0))
       _ = try await inTime("the end") { try await task.wait(exec: nil) }
       try await expectError(.notFound, from: "kill after the end") { try await task.kill(exec: nil, signal: 9, all: false) }
       _ = try await task.delete(exec: nil)
     },
-    ContractCase("runtime.kill.probe", "signal 0 asks and does nothing", "ContainerTask.kill; SH-07") { subject in
+    ContractCase("runtime.kill.probe", "signal 0 asks and does nothing", "ContainerTask.kill; SH-07; REF-R09") { subject in
       let task = try await subject.started()
       try await task.kill(exec: nil, signal: 0, all: false)
       try await subject.expectStatus(task, .running)

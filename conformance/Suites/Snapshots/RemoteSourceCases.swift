@@ -64,7 +64,7 @@ extension RemoteSnapshotSuite {
     },
     source(
       "remote.source.not-asked", "stat, walk, usage and views of what is there do not ask the source, and work while it is away",
-      "Snapshotter.stat, walk, usage; SR-16",
+      "Snapshotter.stat, walk, usage; SR-16; SNAP-07, SNAP-14, SNAP-20",
       why: "Daemons list their snapshots at every collection: one that goes to the network for each makes the node hang with the registry.",
       threads: ["containerd/nydus-snapshotter#144"]
     ) { subject, source in

@@ -3,7 +3,7 @@ import Protocols
 extension SnapshotterSuite {
   static let asking: [ContractCase<SnapshotSubject>] = [
     ContractCase(
-      "snapshots.missing-key", "what is not there is not found", "Snapshotter.stat, mounts, usage, remove, update",
+      "snapshots.missing-key", "what is not there is not found", "Snapshotter.stat, mounts, usage, remove, update; SNAP-20, REF-S03",
       why: "clients ask first and make what is not found: any other error ends the pull"
     ) { subject in
       try await subject.expectAbsent("none")
@@ -50,7 +50,7 @@ extension SnapshotterSuite {
       }
     },
     ContractCase(
-      "snapshots.stat.times", "asking changes no time; an update changes the time of the update", "Snapshotter.update, stat",
+      "snapshots.stat.times", "asking changes no time; an update changes the time of the update", "Snapshotter.update, stat; SNAP-21",
       why: "clients sort by these times and expire what is old"
     ) { subject in
       try await subject.prepare("a")
@@ -146,7 +146,7 @@ extension SnapshotterSuite {
       }
     },
     ContractCase(
-      "snapshots.walk.infos", "a walk tells what stat tells", "Snapshotter.walk",
+      "snapshots.walk.infos", "a walk tells what stat tells", "Snapshotter.walk; SNAP-22",
       why: "garbage collection decides on what the walk tells"
     ) { subject in
       try await subject.layer("base", labels: ["k": "v"])
@@ -157,7 +157,7 @@ extension SnapshotterSuite {
       try expectEqual(seen.items.count, 2, "snapshots seen")
     },
     ContractCase(
-      "snapshots.walk.many", "a walk is whole however many snapshots there are", "Snapshotter.walk",
+      "snapshots.walk.many", "a walk is whole however many snapshots there are", "Snapshotter.walk; SNAP-14, SNAP-22",
       why: "a node has hundreds of layers: what a walk leaves out is collected as garbage, or never"
     ) { subject in
       try await subject.layer("base")
@@ -165,7 +165,7 @@ extension SnapshotterSuite {
       try expectEqual(try await subject.names().count, 121, "snapshots seen")
     },
     ContractCase(
-      "snapshots.walk.visitor-error", "an error of the visitor ends the walk and is thrown", "Snapshotter.walk",
+      "snapshots.walk.visitor-error", "an error of the visitor ends the walk and is thrown", "Snapshotter.walk; REF-S05",
       why: "a client that has seen enough must be able to stop"
     ) { subject in
       for number in 0..<3 { try await subject.prepare("\(number)") }
@@ -179,7 +179,7 @@ extension SnapshotterSuite {
       try expectEqual(seen.items.count, 1, "snapshots seen before the end")
     },
     ContractCase(
-      "snapshots.walk.visitor-may-change", "the visitor may use the snapshotter, even remove what it visits", "Snapshotter.walk",
+      "snapshots.walk.visitor-may-change", "the visitor may use the snapshotter, even remove what it visits", "Snapshotter.walk; REF-S06",
       why: "a client removes what it lists: a walk that holds the lock meanwhile waits for itself"
     ) { subject in
       for number in 0..<3 { try await subject.prepare("\(number)") }
@@ -197,7 +197,7 @@ extension SnapshotterSuite {
 
   static let naming: [ContractCase<SnapshotSubject>] = [
     ContractCase(
-      "snapshots.keys.odd", "keys and names are opaque text, whatever they look like", "Snapshotter, keys",
+      "snapshots.keys.odd", "keys and names are opaque text, whatever they look like", "Snapshotter, keys; REF-S04",
       why: "containerd's keys hold slashes, colons and digests: as paths they would reach out of the directory"
     ) { subject in
       for key in oddNames {
@@ -230,7 +230,8 @@ extension SnapshotterSuite {
       for case .success(let mounts) in results { try expectEqual(try await subject.snapshotter.mounts("a"), mounts, "mounts are the winner's") }
       try expectEqual(try await subject.names(), ["a", "base"], "keys listed")
     },
-    ContractCase("snapshots.race.one-name", "of many that commit to one name, one gets it, and the others lose nothing", "Snapshotter.commit") { subject in
+    ContractCase("snapshots.race.one-name", "of many that commit to one name, one gets it, and the others lose nothing", "Snapshotter.commit; SNAP-05, REF-S07")
+    { subject in
       for number in 0..<10 { try await subject.prepare("\(number)") }
       let results = try await concurrently(10) { number in
         try await subject.commit("c", "\(number)")
@@ -240,7 +241,7 @@ extension SnapshotterSuite {
       try expectEqual(try await subject.names("kind==active").count, 9, "active snapshots left")
       try expectEqual(try await subject.names("kind==committed"), ["c"], "committed snapshots")
     },
-    ContractCase("snapshots.race.commit-remove", "of a commit and a removal of one key one happens", "Snapshotter, concurrency") { subject in
+    ContractCase("snapshots.race.commit-remove", "of a commit and a removal of one key one happens", "Snapshotter, concurrency; SNAP-12, REF-S07") { subject in
       for round in 0..<10 {
         try await subject.prepare("a")
         let results = try await concurrently(2) { number in
@@ -250,7 +251,8 @@ extension SnapshotterSuite {
         try await subject.expectAbsent("a")
       }
     },
-    ContractCase("snapshots.race.child-of-removed", "a child is made on a parent that is there, or not at all", "Snapshotter law 2") { subject in
+    ContractCase("snapshots.race.child-of-removed", "a child is made on a parent that is there, or not at all", "Snapshotter law 2; SNAP-13, REF-S07") {
+      subject in
       for round in 0..<10 {
         try await subject.layer("p\(round)")
         let results = try await concurrently(2) { number in
@@ -261,14 +263,14 @@ extension SnapshotterSuite {
         try expectEqual(keys.contains("child\(round)"), keys.contains("p\(round)"), "child and parent stand and fall together")
       }
     },
-    ContractCase("snapshots.race.many-keys", "many snapshots can be made of one parent at once", "Snapshotter, concurrency") { subject in
+    ContractCase("snapshots.race.many-keys", "many snapshots can be made of one parent at once", "Snapshotter, concurrency; REF-S07") { subject in
       try await subject.layer("base")
       let results = try await concurrently(32) { number in try await subject.prepare("\(number)", "base") }
       var mounts: Set<[Mount]> = []
       for result in results { mounts.insert(try result.get()) }
       try expectEqual(mounts.count, 32, "snapshots with mounts of their own")
     },
-    ContractCase("snapshots.race.updates", "updates of different labels do not lose each other", "Snapshotter, concurrency") { subject in
+    ContractCase("snapshots.race.updates", "updates of different labels do not lose each other", "Snapshotter, concurrency; REF-S07, REF-V02") { subject in
       try await subject.prepare("a")
       let results = try await concurrently(16) { number in
         _ = try await subject.snapshotter.update(SnapshotInfo(kind: .active, name: "a", labels: ["l\(number)": "1"]), fields: FieldMask(["labels.l\(number)"]))
@@ -276,7 +278,7 @@ extension SnapshotterSuite {
       for result in results { try result.get() }
       try expectEqual(try await subject.snapshotter.stat("a").labels.count, 16, "labels")
     },
-    ContractCase("snapshots.race.cleanup", "cleanup never takes what is being made", "Snapshotter law 4") { subject in
+    ContractCase("snapshots.race.cleanup", "cleanup never takes what is being made", "Snapshotter law 4; REF-S07, REF-S09") { subject in
       try await subject.layer("base")
       let results = try await concurrently(12) { number in
         if number.isMultiple(of: 3) { return try await subject.cleanup() }

@@ -49,7 +49,7 @@ extension SnapshotterSuite {
     },
     ContractCase(
       "snapshots.labels.empty-value", "a label without a value is the same wherever it is asked for, and takes no other along",
-      "Labels; Snapshotter.stat, walk",
+      "Labels; Snapshotter.stat, walk; SNAP-22, REF-V01",
       why: "Whether a label without a value is kept is open (containerd's own store drops it); a client must get one answer, with its other labels."
     ) { subject in
       let labels = ["empty": "", "full": "x", "other": "y"]

@@ -57,7 +57,7 @@ extension SnapshotterSuite {
       try expectEqual(try await subject.names(), [], "names left")
     },
     ContractCase(
-      "snapshots.stat.order", "times tell the order in which snapshots were made", "Snapshotter.stat", level: .should,
+      "snapshots.stat.order", "times tell the order in which snapshots were made", "Snapshotter.stat; SNAP-21", level: .should,
       why: "Times in whole seconds make the oldest of many indistinguishable: what is pruned first is chance."
     ) { subject in
       for number in 0..<3 {

@@ -32,7 +32,7 @@ extension SnapshotterSuite {
       try checkMounts(try await subject.view("w", "second"), writable: false)
     },
     ContractCase(
-      "snapshots.prepare.empty-key", "an empty key is refused, and nothing is made", "Snapshotter.prepare",
+      "snapshots.prepare.empty-key", "an empty key is refused, and nothing is made", "Snapshotter.prepare; REF-S01",
       why: "an empty key cannot be told from a missing one: all clients that forgot it would share one snapshot"
     ) { subject in
       try await expectRefusal(of: "prepare with an empty key") { try await subject.prepare("") }
@@ -40,7 +40,7 @@ extension SnapshotterSuite {
       try expectEqual(try await subject.names(), [], "keys listed")
     },
     ContractCase(
-      "snapshots.prepare.empty-key-class", "an empty key is an invalid argument", "Snapshotter.prepare", level: .should,
+      "snapshots.prepare.empty-key-class", "an empty key is an invalid argument", "Snapshotter.prepare; REF-S02", level: .should,
       why: "A client shows an unknown error as the snapshotter's own failure and may try again; an invalid argument is the client's own."
     ) { subject in
       try await expectError(.invalidArgument, from: "prepare with an empty key") { try await subject.prepare("") }
@@ -132,7 +132,7 @@ extension SnapshotterSuite {
       try expectEqual(try await subject.snapshotter.stat("c").labels, [:], "labels")
     },
     ContractCase(
-      "snapshots.commit.missing-key", "a key that is not there cannot be committed", "Snapshotter.commit",
+      "snapshots.commit.missing-key", "a key that is not there cannot be committed", "Snapshotter.commit; REF-S03",
       why: "a layer that was never written would stand for one that was"
     ) { subject in
       try await expectError(.notFound, from: "commit of a missing key") { try await subject.commit("c", "none") }
@@ -164,14 +164,14 @@ extension SnapshotterSuite {
       try expectEqual(try await subject.names(), ["free", "other", "taken"], "keys listed")
     },
     ContractCase(
-      "snapshots.commit.empty-name", "an empty name is refused, and the active snapshot survives", "Snapshotter.commit",
+      "snapshots.commit.empty-name", "an empty name is refused, and the active snapshot survives", "Snapshotter.commit; REF-S01",
       why: "an empty name cannot be asked for again: the layer would be lost and its space held"
     ) { subject in
       try await subject.prepare("a")
       try await expectRefusal(of: "commit to an empty name") { try await subject.commit("", "a") }
       try expectEqual(try await subject.snapshotter.stat("a").kind, .active, "kind")
     },
-    ContractCase("snapshots.commit.empty-name-class", "an empty name is an invalid argument", "Snapshotter.commit", level: .should) { subject in
+    ContractCase("snapshots.commit.empty-name-class", "an empty name is an invalid argument", "Snapshotter.commit; REF-S02", level: .should) { subject in
       try await subject.prepare("a")
       try await expectError(.invalidArgument, from: "commit to an empty name") { try await subject.commit("", "a") }
     },

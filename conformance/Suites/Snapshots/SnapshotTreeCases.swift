@@ -43,7 +43,8 @@ extension SnapshotterSuite {
         try expectEqual(try tree.read("changed"), bytes("2"), "contents in the child")
       }
     },
-    tree("snapshots.tree.kept-between-mounts", "what is written stays when the mounts are undone and performed again", "Snapshotter law 3") { subject in
+    tree("snapshots.tree.kept-between-mounts", "what is written stays when the mounts are undone and performed again", "Snapshotter law 3; SNAP-08, SNAP-23") {
+      subject in
       try await subject.layer("base") { try $0.write("base", bytes("b")) }
       let mounts = try await subject.prepare("a", "base")
       for number in 0..<3 {
@@ -130,7 +131,7 @@ extension SnapshotterSuite {
       try await subject.snapshotter.remove("a")
       try await subject.enter(try await subject.prepare("a")) { try expectEqual(try $0.names(""), [], "names") }
     },
-    tree("snapshots.tree.long-chain", "a chain of 130 layers mounts whole: no option is cut", "Snapshotter law 3; MNT-01") { subject in
+    tree("snapshots.tree.long-chain", "a chain of 130 layers mounts whole: no option is cut", "Snapshotter law 3; MNT-01; SNAP-10") { subject in
       var parent: String?
       for number in 0..<130 {
         let mounts = try await subject.prepare("making", parent)
@@ -158,7 +159,7 @@ extension SnapshotterSuite {
       let committed = try await subject.snapshotter.usage("two")
       try expect(committed == written, "usage when committed \(committed), just before \(written)")
     },
-    tree("snapshots.usage.links-once", "a file with several names counts once", "Snapshotter.usage") { subject in
+    tree("snapshots.usage.links-once", "a file with several names counts once", "Snapshotter.usage; REF-S08") { subject in
       try await subject.enter(try await subject.prepare("a")) { tree in
         try tree.write("file", [UInt8](repeating: 1, count: 512 << 10))
         for number in 0..<5 { try tree.link("file", "link \(number)") }

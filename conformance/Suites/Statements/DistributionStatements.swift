@@ -11,9 +11,7 @@ extension Statement {
     Statement(
       "DS-04", .distribution, "Pull", .may, "many clients allow 255 characters for host and name",
       exempt: "a note on the habits of clients, not a promise"),
-    Statement(
-      "DS-05", .distribution, "Pulling manifests", .should, "a client says what it accepts",
-      exempt: "a registry that offers one form answers alike without it, and nothing else tells"),
+    Statement("DS-05", .distribution, "Pulling manifests", .should, "a client says what it accepts"),
     Statement("DS-06", .distribution, "Pulling manifests", .should, "parameters of a content type are ignored"),
     Statement("DS-07", .distribution, "Pulling manifests", .should, "a manifest whose media type is not the content type is rejected"),
     Statement("DS-08", .distribution, "Pulling manifests", .must, "a manifest that is there is answered with 200 and itself"),

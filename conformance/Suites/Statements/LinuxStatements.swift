@@ -49,5 +49,7 @@ extension Statement {
     Statement(
       "LX-33", .linux, "IntelRdt", .must, "cache allocation needs resctrl, is left alone where not asked for, and only what was made is removed",
       exempt: "needs a processor with resctrl, which no machine of a usual CI has"),
+    Statement("LX-34", .linux, "Rootfs Mount Propagation", .must, "rootfsPropagation is how mounts of the container's root propagate"),
+    Statement("LX-35", .linux, "User namespace mappings", .must, "ids in the container are those of the host that the mappings name"),
   ]
 }

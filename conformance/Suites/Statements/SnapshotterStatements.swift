@@ -21,5 +21,9 @@ extension Statement {
     Statement("SNAP-16", .snapshotter, "Labels", .must, "only labels of the reserved prefix are inherited"),
     Statement("SNAP-17", .snapshotter, "Cleaner", .must, "removal may be deferred, but the key is free at once"),
     Statement("SNAP-18", .snapshotter, "snapshots.proto, labels", .must, "key and value of a label have at most 4096 bytes together"),
+    Statement("SNAP-20", .snapshotter, "Stat", .must, "Stat says whether there is a snapshot of a name or key, and which kind it has"),
+    Statement("SNAP-21", .snapshotter, "Info", .must, "the info of a snapshot has the time it was made and the time of its last update"),
+    Statement("SNAP-22", .snapshotter, "Walk", .must, "Walk calls the function once with the info of every snapshot that matches"),
+    Statement("SNAP-23", .snapshotter, "Prepare", .must, "what is changed below the mounts of an active snapshot is captured in it"),
   ]
 }

@@ -6,7 +6,7 @@ import SystemKit
 public enum MetadataRestartSuite {
   public static let cases: [ContractCase<RestartMetadataSubject>] = [
     ContractCase(
-      "restart.metadata.corrupt-database", "a damaged database is refused with a message, and not replaced by an empty one", "MetadataStore, law 2",
+      "restart.metadata.corrupt-database", "a damaged database is refused with a message, and not replaced by an empty one", "MetadataStore, law 2; DB-03",
       needs: [.layout],
       why: "an empty database makes garbage of every image and snapshot, and the next collection removes them", threads: ["containerd/containerd#13416"]
     ) { subject in
@@ -17,7 +17,7 @@ public enum MetadataRestartSuite {
       try expect(try await onDisk { try Files.read(database) } == damage, "the damaged database was overwritten: \(database)")
     },
     ContractCase(
-      "restart.metadata.newer-database", "a database that a later version wrote is refused with a message", "MetadataStore",
+      "restart.metadata.newer-database", "a database that a later version wrote is refused with a message", "MetadataStore; DB-04",
       needs: [.layout, .versionedDatabase],
       why: "a downgrade that goes on with what it does not understand damages what the later version needs"
     ) { subject in
@@ -33,7 +33,8 @@ public enum MetadataRestartSuite {
       try await expectRefusal(of: "an image with a database of a later version") { try await store.image("new", store.digest(bytes("manifest"))) }
     },
     ContractCase(
-      "restart.metadata.lost-database", "a database that is gone is no reason to forget, or to remove, what it named", "MetadataStore, law 2", level: .should,
+      "restart.metadata.lost-database", "a database that is gone is no reason to forget, or to remove, what it named", "MetadataStore, law 2; DB-02",
+      level: .should,
       needs: [.layout, .wholeDaemon],
       why: "a disk that is mounted late, or a moved root: the empty database that is made instead is the order to remove everything",
       threads: ["containerd/containerd#3051", "containerd/containerd#5521"]

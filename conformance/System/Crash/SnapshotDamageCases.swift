@@ -145,7 +145,7 @@ extension SnapshotRestartSuite {
       try await refused(stage, before, "without its database")
     },
     ContractCase(
-      "restart.snapshots.newer-database", "a database that a later version wrote is refused with a message", "Snapshotter, law 1",
+      "restart.snapshots.newer-database", "a database that a later version wrote is refused with a message", "Snapshotter, law 1; DB-04",
       needs: [.layout, .versionedDatabase],
       why: "a downgrade that goes on with what it does not understand damages what the later version needs"
     ) { subject in
@@ -220,7 +220,8 @@ extension SnapshotRestartSuite {
       try await fullDisk(subject) { _ in }
     },
     ContractCase(
-      "crash.snapshots.disk-full-class", "the error of a full disk is of the class resource exhausted or unavailable", "Snapshotter.prepare", level: .should,
+      "crash.snapshots.disk-full-class", "the error of a full disk is of the class resource exhausted or unavailable", "Snapshotter.prepare; DB-05",
+      level: .should,
       why: "a client that cannot tell a full disk from a broken image removes the image", threads: ["containerd/containerd#13520"]
     ) { subject in
       try await fullDisk(subject) { error in
@@ -230,7 +231,8 @@ extension SnapshotRestartSuite {
       }
     },
     ContractCase(
-      "restart.snapshots.read-only-root", "a root that cannot be written is refused at the start with a message, or only read", "Snapshotter, law 1",
+      "restart.snapshots.read-only-root", "a root that cannot be written is refused at the start with a message, or only read",
+      "Snapshotter, law 1; REF-V03, REF-S10",
       why: "a disk with errors is mounted read-only by the kernel: a daemon that hangs or forgets then is worse than one that says so"
     ) { subject in
       let (stage, snapshotter) = try await SnapshotStage.open(subject)

@@ -15,7 +15,7 @@ extension MountSuite {
   /// SF-24 … SF-29, SF-34, SF-36: kinds of files, directories, times.
   static let kinds: [ContractCase<MountSubject>] = [
     likePlain(
-      "files.readdir.types", "a directory lists every entry once, with its type, whichever layer it is from", "readdir(3)",
+      "files.readdir.types", "a directory lists every entry once, with its type, whichever layer it is from", "readdir(3); FS-17",
       why: "find and shells trust the type that is told; entries told twice are handled twice.", lower: lower
     ) { place in
       place.write("upper", "x")
@@ -32,7 +32,7 @@ extension MountSuite {
         "its dots", (place.calls.list(place.path("dir")) ?? []).filter { $0.name == "." || $0.name == ".." }.map(\.name).sorted().joined(separator: " "))
     },
     likePlain(
-      "files.readdir.while-deleting", "a directory can be emptied while it is read, and no entry is left out", "readdir(3)",
+      "files.readdir.while-deleting", "a directory can be emptied while it is read, and no entry is left out", "readdir(3); FS-17",
       why: "rm -r reads and deletes in turn; what it is not shown, it leaves, and the directory cannot be removed.",
       threads: ["containers/fuse-overlayfs#93", "containers/fuse-overlayfs#271"],
       lower: { place in
@@ -56,7 +56,7 @@ extension MountSuite {
       place.rmdir("many")
     },
     likePlain(
-      "files.kinds.made", "every kind of file can be made, is told for what it is, and deleted", "mknod(2)",
+      "files.kinds.made", "every kind of file can be made, is told for what it is, and deleted", "mknod(2); FS-18",
       why: "Images and programs have FIFOs, sockets and devices; a pull or start fails where they cannot be made.", lower: lower
     ) { place in
       for name in ["fifo", "null", "socket", "link"] { place.stat(name) }
@@ -77,7 +77,7 @@ extension MountSuite {
       place.list("dir")
     },
     likePlain(
-      "files.kinds.fifo", "what is written into a FIFO comes out of it, also into one of a layer below", "fifo(7)",
+      "files.kinds.fifo", "what is written into a FIFO comes out of it, also into one of a layer below", "fifo(7); FS-19",
       why: "Programs of one container speak to each other through FIFOs of the image.", lower: lower
     ) { place in
       place.mknod("own", 0o010600)
@@ -92,7 +92,7 @@ extension MountSuite {
       }
     },
     likePlain(
-      "files.kinds.socket", "a UNIX socket is bound, connected to, spoken through, and deleted", "unix(7)",
+      "files.kinds.socket", "a UNIX socket is bound, connected to, spoken through, and deleted", "unix(7); FS-20",
       why: "Databases and service managers speak over sockets in the container's tree.", threads: ["moby/moby#12080"], lower: lower
     ) { place in
       // Addresses are short, roots are long: from inside.
@@ -128,7 +128,8 @@ extension MountSuite {
       place.list("")
     },
     likePlain(
-      "files.kinds.device", "a device node that is a device's can be opened", "mknod(2)", why: "Images carry /dev/null; what is redirected there must vanish.",
+      "files.kinds.device", "a device node that is a device's can be opened", "mknod(2); FS-18",
+      why: "Images carry /dev/null; what is redirected there must vanish.",
       lower: lower
     ) { place in
       for name in ["null", "own"] {
@@ -141,7 +142,7 @@ extension MountSuite {
       }
     },
     likePlain(
-      "files.exec", "a program with the right to run does, wherever it is from, and one without is refused", "execve(2)",
+      "files.exec", "a program with the right to run does, wherever it is from, and one without is refused", "execve(2); FS-21",
       why: "This is what images are for.",
       lower: { place in
         place.write("run", "#!/bin/sh\nexit 7\n")
@@ -175,7 +176,7 @@ extension MountSuite {
       place.close(writer)
     },
     likePlain(
-      "files.times.precision", "times are kept to the nanosecond, on files, directories and symbolic links of every layer", "utimensat(2)",
+      "files.times.precision", "times are kept to the nanosecond, on files, directories and symbolic links of every layer", "utimensat(2); FS-25",
       why: "make and rsync compare times; a time that is cut makes everything look changed.",
       lower: { place in
         lower(place)
@@ -216,7 +217,7 @@ extension MountSuite {
       changes("making a directory") { place.mkdir("dir/sub") }
     },
     likePlain(
-      "files.cwd.deleted", "in a working directory that was deleted nothing can be made", "getcwd(2)",
+      "files.cwd.deleted", "in a working directory that was deleted nothing can be made", "getcwd(2); FS-22",
       why: "Programs that clean up after themselves must fail cleanly, not write into nowhere.", threads: ["moby/moby#19082"], lower: lower
     ) { place in
       place.mkdir("here")
@@ -231,7 +232,7 @@ extension MountSuite {
       place.note("leave it") { chdir("/") }
     },
     ContractCase(
-      "files.statfs", "the file system tells how much there is, and takes names of 255 bytes", "statfs(2)", level: .should, needs: [.files],
+      "files.statfs", "the file system tells how much there is, and takes names of 255 bytes", "statfs(2); FS-23", level: .should, needs: [.files],
       why: "Installers and databases refuse to start where no space is told."
     ) { subject in
       try await subject.layer("base", lower)

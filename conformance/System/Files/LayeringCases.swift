@@ -318,7 +318,8 @@ extension MountSuite {
       try expectEqual(after, before, "usage after reading only")
     },
     ContractCase(
-      "files.rename.lower-directory", "a directory of a layer below is renamed whole, or refused with EXDEV and left as it is", "rename(2)", needs: [.files],
+      "files.rename.lower-directory", "a directory of a layer below is renamed whole, or refused with EXDEV and left as it is", "rename(2); FS-05",
+      needs: [.files],
       why: "mv falls back to copying on EXDEV; half a rename loses the other half.", threads: ["moby/moby#25409", "podman-container-tools/podman#13123"]
     ) { subject in
       try await subject.layer("base") { place in

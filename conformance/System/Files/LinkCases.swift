@@ -13,7 +13,7 @@ extension MountSuite {
   /// SF-01 … SF-05, SF-30 … SF-32: links and identities.
   static let linking: [ContractCase<MountSubject>] = [
     likePlain(
-      "files.link.across", "hard links are made across directories and to files of the layers below, and share contents and attributes", "link(2)",
+      "files.link.across", "hard links are made across directories and to files of the layers below, and share contents and attributes", "link(2); FS-01",
       why: "Package managers back files up by hard links; EXDEV inside one mount breaks them.", threads: ["containers/fuse-overlayfs#108"], lower: lower
     ) { place in
       place.mkdir("new")
@@ -37,7 +37,7 @@ extension MountSuite {
       place.list("new")
     },
     likePlain(
-      "files.link.cycle", "linking, deleting and changing owners in turn keeps contents and count", "link(2)",
+      "files.link.cycle", "linking, deleting and changing owners in turn keeps contents and count", "link(2); FS-01, FS-02",
       why: "Backup and build tools do this by the thousand; a lost link is a lost file.", lower: lower
     ) { place in
       for round in 0..<20 {
@@ -52,7 +52,7 @@ extension MountSuite {
       place.list("")
     },
     likePlain(
-      "files.link.many", "a file may have more than a thousand links", "link(2)",
+      "files.link.many", "a file may have more than a thousand links", "link(2); FS-02",
       why: "Deduplicated package stores (pnpm, ostree) link one file thousands of times.",
       lower: lower
     ) { place in
@@ -66,7 +66,7 @@ extension MountSuite {
       place.list("dir")
     },
     likePlain(
-      "files.link.lower-pair", "of two names of one file in a layer below, a change through one is seen through the other", "link(2)", level: .should,
+      "files.link.lower-pair", "of two names of one file in a layer below, a change through one is seen through the other", "link(2); FS-01", level: .should,
       needs: [.hardLinkIndex], why: "Programs that keep two names of a file up to date by writing one see them part.", threads: ["moby/moby#12327"],
       lower: { place in
         place.write("one", "lower")
@@ -81,7 +81,7 @@ extension MountSuite {
       place.read("two")
     },
     likePlain(
-      "files.symlink.kinds", "symbolic links hold targets of any kind up to 4095 bytes, are followed, and loop with ELOOP", "symlink(2)",
+      "files.symlink.kinds", "symbolic links hold targets of any kind up to 4095 bytes, are followed, and loop with ELOOP", "symlink(2); FS-06",
       why: "Link farms (alternatives, Nix stores) are made of them.", lower: lower
     ) { place in
       place.readlink("long")

@@ -67,7 +67,7 @@ extension MountSuite {
       place.list("")
     },
     likePlain(
-      "files.names.lookup", "names that are missing, too long, no directory or looping give their own errors", "path_resolution(7)",
+      "files.names.lookup", "names that are missing, too long, no directory or looping give their own errors", "path_resolution(7); FS-07",
       why: "Programs tell a missing file from a broken path by the error number.", lower: some
     ) { place in
       place.symlink("loop-b", "loop-a")
@@ -88,7 +88,7 @@ extension MountSuite {
       place.list("")
     },
     likePlain(
-      "files.names.long", "names of 255 bytes can be made, found, renamed and deleted", "path_resolution(7)", needs: [.longNames],
+      "files.names.long", "names of 255 bytes can be made, found, renamed and deleted", "path_resolution(7); FS-07, FS-08", needs: [.longNames],
       why: "Files with long names are in real images; pulling those then fails."
     ) { place in
       let (long, other) = (String(repeating: "n", count: 255), String(repeating: "m", count: 255))
@@ -103,7 +103,7 @@ extension MountSuite {
       place.list("")
     },
     likePlain(
-      "files.names.distinct", "names differ by case, by Unicode form and by every byte", "path_resolution(7)",
+      "files.names.distinct", "names differ by case, by Unicode form and by every byte", "path_resolution(7); FS-08",
       why: "Names that fall together overwrite one another's contents.", lower: { $0.write("case", "lower") }
     ) { place in
       for name in ["CASE", "Case", "\u{e9}", "e\u{301}", "with space", "line\nbreak", "-dash", "back\\slash", "a:b,c=d", ".hidden", "..."] {

@@ -35,7 +35,7 @@ extension MountSuite {
       }
     },
     likePlain(
-      "files.open.unlinked-links", "a deleted file that is still open has no links", "unlink(2)", level: .should,
+      "files.open.unlinked-links", "a deleted file that is still open has no links", "unlink(2); FS-02, FS-03", level: .should,
       why: "Programs that look for rotated logs (tail -F, journals) ask for the count of links.", lower: lower
     ) { place in
       place.write("fresh", "x")
@@ -57,7 +57,7 @@ extension MountSuite {
       place.close(reader)
     },
     likePlain(
-      "files.open.flags", "O_EXCL, O_APPEND, O_TRUNC, O_DIRECTORY, O_NOFOLLOW and O_CREAT mean the same for names of the layers below", "open(2)",
+      "files.open.flags", "O_EXCL, O_APPEND, O_TRUNC, O_DIRECTORY, O_NOFOLLOW and O_CREAT mean the same for names of the layers below", "open(2); FS-10",
       why: "Lock files rest on O_EXCL, logs on O_APPEND.", lower: lower
     ) { place in
       place.close(place.open("a", O_WRONLY | O_CREAT | O_EXCL))
@@ -79,7 +79,7 @@ extension MountSuite {
       place.stat("a")
     },
     likePlain(
-      "files.open.truncate-large", "cutting a large file of a layer below leaves what was asked for, at any size", "truncate(2)",
+      "files.open.truncate-large", "cutting a large file of a layer below leaves what was asked for, at any size", "truncate(2); FS-13",
       why: "A cut that is lost on the way brings back old contents behind new ones.", lower: lower
     ) { place in
       place.truncate("big", to: 100_000)
@@ -93,7 +93,7 @@ extension MountSuite {
       place.truncate("missing", to: 0)
     },
     likePlain(
-      "files.open.map", "what is written through a shared mapping is read through the file, and the other way round", "mmap(2)",
+      "files.open.map", "what is written through a shared mapping is read through the file, and the other way round", "mmap(2); FS-12",
       why: "Databases keep their files mapped.", lower: lower
     ) { place in
       let file = place.open("big", O_RDWR)
@@ -112,7 +112,7 @@ extension MountSuite {
       place.close(file)
     },
     likePlain(
-      "files.open.map-coherent", "a mapping that was made for reading before the first change sees what is written later", "mmap(2)", level: .should,
+      "files.open.map-coherent", "a mapping that was made for reading before the first change sees what is written later", "mmap(2); FS-12", level: .should,
       needs: [.coherentMaps], why: "Readers of a mapped file (locale archives, caches) go on with the old contents.", lower: lower
     ) { place in
       let file = place.open("big", O_RDONLY)
@@ -127,7 +127,7 @@ extension MountSuite {
       place.close(file)
     },
     likePlain(
-      "files.open.tmpfile", "a file without a name can be made and given one", "open(2), O_TMPFILE", needs: [.tmpfile],
+      "files.open.tmpfile", "a file without a name can be made and given one", "open(2), O_TMPFILE; FS-11", needs: [.tmpfile],
       why: "Programs that write files whole (systemd, dpkg) make them nameless first where they can.", lower: lower
     ) { place in
       let tmpfile: Int32 = 0o20000000 | O_DIRECTORY
@@ -140,7 +140,8 @@ extension MountSuite {
       place.close(file)
     },
     likePlain(
-      "files.locks.exclusion", "a lock keeps others out whichever layer the file was from when it was opened, and ends with its file", "flock(2), fcntl(2)",
+      "files.locks.exclusion", "a lock keeps others out whichever layer the file was from when it was opened, and ends with its file",
+      "flock(2), fcntl(2); FS-15, FS-16",
       why: "Package managers and databases guard their files by locks: two at once corrupt them.",
       threads: ["containers/fuse-overlayfs#80", "containers/fuse-overlayfs#82"], lower: lower
     ) { place in
@@ -166,7 +167,7 @@ extension MountSuite {
       }
     },
     likePlain(
-      "files.sync", "fsync of files and directories comes back with success", "fsync(2)", why: "Databases stop where fsync fails.", lower: lower
+      "files.sync", "fsync of files and directories comes back with success", "fsync(2); FS-24", why: "Databases stop where fsync fails.", lower: lower
     ) { place in
       for name in ["a", "fresh"] {
         let file = place.open(name, O_RDWR | O_CREAT)
@@ -184,7 +185,7 @@ extension MountSuite {
       }
     },
     likePlain(
-      "files.holes", "holes are made, found and kept as holes of zeros", "lseek(2), fallocate(2)",
+      "files.holes", "holes are made, found and kept as holes of zeros", "lseek(2), fallocate(2); FS-14",
       why: "Disk images and databases are sparse; contents that appear in holes are corruption.", lower: lower
     ) { place in
       let file = place.open("sparse", O_RDWR | O_CREAT)

@@ -93,7 +93,7 @@ extension MountSuite {
       }
     },
     likePlain(
-      "permissions.chown-clears", "a change of owner or contents clears set-uid and set-gid as in a plain directory", "chown(2)",
+      "permissions.chown-clears", "a change of owner or contents clears set-uid and set-gid as in a plain directory", "chown(2); FS-26",
       why: "A program that stays set-uid after it changed hands gives the new owner's power to everybody.", lower: lower
     ) { place in
       for name in ["suid", "sgid", "both"] {
@@ -106,7 +106,7 @@ extension MountSuite {
       place.stat("fresh")
     },
     likePlain(
-      "permissions.ids", "owners and groups are kept up to 4294967294", "chown(2)",
+      "permissions.ids", "owners and groups are kept up to 4294967294", "chown(2); FS-27",
       why: "Directory services and user namespaces use large ids; one that is cut is somebody else's.",
       lower: { place in
         place.write("f", "x")
@@ -145,7 +145,7 @@ extension MountSuite {
     },
     likePlain(
       "permissions.attributes", "attributes are set, listed, replaced, refused and removed as in a plain directory, also on files of the layers below",
-      "xattr(7)",
+      "xattr(7); FS-29",
       why: "Capabilities, access lists and labels are attributes.", threads: ["containerd/containerd#7093"],
       lower: { place in
         lower(place)
@@ -179,7 +179,7 @@ extension MountSuite {
     },
     likePlain(
       "permissions.attributes-many", "many and large attributes are kept, or refused as the file system below refuses them, also through a first change",
-      "xattr(7)",
+      "xattr(7); FS-30",
       why: "An attribute that vanishes silently is a label or an access list that no longer protects.",
       lower: { place in
         place.write("f", "x")
@@ -197,7 +197,7 @@ extension MountSuite {
       place.attributes("f")
     },
     likePlain(
-      "permissions.access-lists", "POSIX access lists are kept through a first change, limit the mode and are inherited", "acl(5)",
+      "permissions.access-lists", "POSIX access lists are kept through a first change, limit the mode and are inherited", "acl(5); FS-31",
       why: "Without them files are open to more people, or fewer, than their owner meant.",
       lower: { place in
         place.write("f", "x")
@@ -232,7 +232,7 @@ extension MountSuite {
       place.list("private")
     },
     likePlain(
-      "permissions.not-root", "who is not root may do exactly what modes and owners allow", "path_resolution(7)",
+      "permissions.not-root", "who is not root may do exactly what modes and owners allow", "path_resolution(7); FS-09",
       why: "Services run as users of their own: they must get in where they may, and nowhere else.", lower: lower
     ) { place in
       place.note("become user 1000") { clinux_become_for_files(1000, 1001) == 1 ? 0 : -1 }
@@ -256,7 +256,7 @@ extension MountSuite {
       place.setTimes("dir", seconds: 5, nanoseconds: 5)
     },
     likePlain(
-      "permissions.sticky", "in a sticky directory only owners delete and rename", "unlink(2)", why: "In /tmp everybody could take everybody's files.",
+      "permissions.sticky", "in a sticky directory only owners delete and rename", "unlink(2); FS-04", why: "In /tmp everybody could take everybody's files.",
       lower: { place in
         lower(place)
         place.write("sticky/roots", "x")
@@ -271,7 +271,7 @@ extension MountSuite {
       place.list("sticky")
     },
     likePlain(
-      "permissions.inherited-group", "what is made in a set-gid directory has the directory's group, and directories the bit", "inode(7)",
+      "permissions.inherited-group", "what is made in a set-gid directory has the directory's group, and directories the bit", "inode(7); FS-28",
       why: "Shared directories no longer share.", lower: lower
     ) { place in
       place.write("inherits/f", "x")

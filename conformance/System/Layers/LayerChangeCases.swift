@@ -103,7 +103,8 @@ extension LayerFileSuite {
       }
     },
     layer(
-      "layers.diff.round-trip-all", "what is diffed and applied above the same parent is the same tree in everything", "LayerDiffer.diff, LayerApplier.apply",
+      "layers.diff.round-trip-all", "what is diffed and applied above the same parent is the same tree in everything",
+      "LayerDiffer.diff, LayerApplier.apply; LY-03, REF-L06",
       why: "An image that is committed and pulled is not the container that was committed.", threads: ["containerd/containerd#1723"]
     ) { subject in
       let made = try await changes(subject, lower: lower) { place in

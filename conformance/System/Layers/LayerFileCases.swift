@@ -122,7 +122,8 @@ public enum LayerFileSuite {
       }
     },
     layer(
-      "layers.tree.hard-link-nowhere", "a hard link to what is not there is refused", "LayerApplier.apply", why: "Half an image starts, and fails later."
+      "layers.tree.hard-link-nowhere", "a hard link to what is not there is refused", "LayerApplier.apply; REF-L05",
+      why: "Half an image starts, and fails later."
     ) { subject in
       let layer = try await subject.stored(TarRecord.archive([record("link", "1") { $0.link = "missing" }]))
       let mounts = try await subject.tree()
@@ -195,7 +196,7 @@ public enum LayerFileSuite {
     },
     layer(
       "layers.tree.no-way-out-links", "no link of this layer or a lower one leads an entry, a deletion or a hard link out of the tree",
-      "LayerApplier.apply: nothing outside",
+      "LayerApplier.apply: nothing outside; REF-L01",
       why: "Whoever makes an image writes and deletes files of the machine that pulls it.", threads: ["containerd/containerd#4086"]
     ) { subject in
       let outside = "/tmp/containerd-conformance-outside-\(getpid())"

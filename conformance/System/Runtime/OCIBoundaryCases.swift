@@ -7,7 +7,8 @@ extension OCIRuntimeSuite {
   /// Where a runtime ends and storage begins, and where create ends and start begins, seen from outside.
   public static let boundaries: [ContractCase<OCIRuntimeSubject>] = [
     oci(
-      "boundaries.runtime.storage-invisible", "a runtime needs nothing of the snapshot but the mounted root file system", "docs/architecture.md, law 5; LB-07",
+      "boundaries.runtime.storage-invisible", "a runtime needs nothing of the snapshot but the mounted root file system",
+      "docs/architecture.md, law 5; LB-07; LAW-05",
       why: "The shim mounts, perhaps from where the runtime cannot look: a runtime that goes to the layers itself cannot run there."
     ) { site in
       let container = try site.container("echo ran >/data/mark; cat /data/mark")
@@ -21,7 +22,8 @@ extension OCIRuntimeSuite {
     },
     oci(
       "boundaries.runtime.keeps-mounted", "a runtime undoes no mount that is not its own: the root file system stays mounted until the shim unmounts it",
-      "docs/architecture.md, law 5; LB-08; RT-O30", why: "Whoever mounted must unmount: two who believe that it is theirs unmount another's, or nobody's."
+      "docs/architecture.md, law 5; LB-08; RT-O30; LAW-05",
+      why: "Whoever mounted must unmount: two who believe that it is theirs unmount another's, or nobody's."
     ) { site in
       let container = try site.container("exit 0")
       _ = try Storage(under: container, in: site)
@@ -32,7 +34,7 @@ extension OCIRuntimeSuite {
     },
     oci(
       "boundaries.split.network-between", "between create and start anybody can set up the network of the container, and the program finds it so",
-      "docs/architecture.md, law 6; RT-L10, RT-O13; LB-13",
+      "docs/architecture.md, law 6; RT-L10, RT-O13; LB-13; LAW-06",
       why: "Networking is not the runtime's: plugins add interfaces to the namespace of a container that is created and has not started."
     ) { site in
       guard Files.exists("/usr/bin/nsenter") else { throw CaseSkipped(.tool, "/usr/bin/nsenter is missing: install util-linux") }
@@ -57,7 +59,7 @@ extension OCIRuntimeSuite {
     },
     oci(
       "boundaries.split.nothing-of-the-image-runs", "while a container is created and not started, no program of its image is executed, or even read",
-      "docs/architecture.md, law 6; RT-L11, RT-O14; LB-13",
+      "docs/architecture.md, law 6; RT-L11, RT-O14; LB-13; LAW-06",
       why: "An image is not trusted before start: whatever of it runs at create runs before policy, network and volumes are in place."
     ) { site in
       let container = try site.container("echo ran")
@@ -78,7 +80,7 @@ extension OCIRuntimeSuite {
       try expect(try watch.count() > 0, "the suite did not see the program being opened at start")
     },
     oci(
-      "boundaries.split.once", "start runs the program that create was given, once", "docs/architecture.md, law 6; RT-L13; LB-13",
+      "boundaries.split.once", "start runs the program that create was given, once", "docs/architecture.md, law 6; RT-O21; LB-13; LAW-06",
       why: "A job that runs twice is paid twice."
     ) { site in
       let container = try site.container("echo run >>/data/runs; echo run")

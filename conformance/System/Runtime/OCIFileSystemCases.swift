@@ -115,7 +115,7 @@ extension OCIRuntimeSuite {
       try expectRefused(try container.tryCreate(), "create with a mount of the type nosuchfs")
     },
     oci(
-      "config.mount.bad-option", "an option that neither runtime nor file system knows is an error", "config.md, mounts; CF-08",
+      "config.mount.bad-option", "an option that neither runtime nor file system knows is an error", "config.md, mounts; CF-08, CF-21",
       why: "A typing error in `noexec` would be less safety."
     ) { site in
       let container = try site.container()

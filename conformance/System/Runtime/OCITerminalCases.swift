@@ -57,7 +57,7 @@ extension OCIRuntimeSuite {
 
   static let userNamespaces: [ContractCase<OCIRuntimeSubject>] = [
     oci(
-      "config.user-namespace.mappings", "in a user namespace the ids are mapped as configured", "config-linux.md, user namespace mappings; LX-07; RC-09",
+      "config.user-namespace.mappings", "in a user namespace the ids are mapped as configured", "config-linux.md, user namespace mappings; LX-07; RC-09; LX-35",
       why: "The mapping is the wall: root of the container is to be nobody on the host."
     ) { site in
       let container = try site.mapped("sleep 100") { $0["process"]["user"] = ["uid": 1000, "gid": 1000] }
@@ -101,7 +101,8 @@ extension OCIRuntimeSuite {
 
   static let propagation: [ContractCase<OCIRuntimeSubject>] = ["private", "shared", "unbindable"].map { kind in
     oci(
-      "config.root.propagation-\(kind)", "with rootfsPropagation \(kind) the container's root is \(kind)", "config-linux.md, rootfs mount propagation; RC-31",
+      "config.root.propagation-\(kind)", "with rootfsPropagation \(kind) the container's root is \(kind)",
+      "config-linux.md, rootfs mount propagation; RC-31; LX-34",
       level: kind == "unbindable" ? .should : .must,
       why: kind == "shared"
         ? "Storage drivers in containers mount for others: what they mount is not seen elsewhere without."

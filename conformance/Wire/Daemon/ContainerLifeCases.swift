@@ -35,7 +35,7 @@ public enum ContainerLifeSuite {
   public static let cases: [ContractCase<ContainerLifeSubject>] = [
     ContractCase(
       "boundaries.daemon.create-runs-nothing", "after a daemon has created a task, nothing of the image runs; after it has started it, the program runs",
-      "docs/architecture.md, law 6; Runtime, law 1; RT-L11, RT-O14; LB-13",
+      "docs/architecture.md, law 6; Runtime, law 1; RT-L11, RT-O14; LB-13; LAW-06",
       why: "whoever sets up network, devices or policy between create and start does so too late"
     ) { subject in
       try await subject.register(.init("c", "echo ran >>/out/ran"))
@@ -53,7 +53,7 @@ public enum ContainerLifeSuite {
     ContractCase(
       "boundaries.daemon.network-between",
       "between create and start of a task its network namespace is there, can be set up from outside, and the program finds it so",
-      "docs/architecture.md, law 6; RT-L10, RT-O13; LB-13", why: "networking is not the core's: plugins come between create and start"
+      "docs/architecture.md, law 6; RT-L10, RT-O13; LB-13; LAW-06", why: "networking is not the core's: plugins come between create and start"
     ) { subject in
       try await subject.register(.init("c", "ip addr show lo >/out/network", network: true))
       let pid = try await subject.create("c")
@@ -72,7 +72,8 @@ public enum ContainerLifeSuite {
       try expect(seen.contains { $0.contains("10.97.13.1") }, "the program did not find the address that was added between create and start; it saw \(seen)")
     },
     ContractCase(
-      "boundaries.daemon.start-once", "a task is started once: a second start is an error and runs nothing", "docs/architecture.md, law 6; RT-L13; LB-13",
+      "boundaries.daemon.start-once", "a task is started once: a second start is an error and runs nothing",
+      "docs/architecture.md, law 6; RT-O21; LB-13; LAW-06",
       why: "a client that lost an answer and asks again would run a job twice"
     ) { subject in
       try await subject.register(.init("c", "echo ran >>/out/ran; sleep 1"))
@@ -84,7 +85,7 @@ public enum ContainerLifeSuite {
     },
     ContractCase(
       "boundaries.daemon.rootfs-mounted-for-the-task-alone", "a container's root file system is mounted while it has a task: not before, and not after",
-      "docs/architecture.md, law 5, 7; SHIM-05, SHIM-06; LB-08",
+      "docs/architecture.md, law 5, 7; SHIM-05, SHIM-06; LB-08; LAW-05, LAW-07",
       why: "a mount that nobody owns keeps the snapshot busy: it can neither be removed nor freed", threads: ["containerd/containerd#5538"]
     ) { subject in
       try await subject.register(.init("c", "sleep 100"))
@@ -106,7 +107,7 @@ public enum ContainerLifeSuite {
     },
     ContractCase(
       "boundaries.daemon.shim-mounts", "the shim performs the mounts of a root file system, and not the daemon",
-      "docs/architecture.md, law 5, 7; SHIM-05; LB-08",
+      "docs/architecture.md, law 5, 7; SHIM-05; LB-08; LAW-05, LAW-07",
       why: "what a daemon has mounted is lost with it, or stays for ever: containers must outlive it", threads: ["containerd/containerd#8563"]
     ) { subject in
       try await subject.register(.init("seen", "sleep 100"))

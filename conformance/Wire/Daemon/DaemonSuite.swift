@@ -17,7 +17,8 @@ public enum DaemonSuite {
 
   static let leaseCases: [ContractCase<DaemonSubject>] = [
     ContractCase(
-      "daemon.lease.life", "leases are made, listed and deleted; a second of the same id and the deletion of none are errors", "leases API; CG-01",
+      "daemon.lease.life", "leases are made, listed and deleted; a second of the same id and the deletion of none are errors",
+      "leases API; CG-01; LEA-01, LEA-02, LEA-03",
       why: "clients cannot tell whether what they hold is held"
     ) { subject in
       try await subject.lease("b", labels: ["kind": "x"])
@@ -29,7 +30,7 @@ public enum DaemonSuite {
       try await expectError(.notFound, from: "deletion of a lease that is gone") { try await subject.delete(lease: "a") }
     },
     ContractCase(
-      "daemon.lease.holds", "what is stored under a lease is in it, is kept by collections, and goes with it", "leases API; CG-01; GC-01",
+      "daemon.lease.holds", "what is stored under a lease is in it, is kept by collections, and goes with it", "leases API; CG-01; GC-01; GC-03, LEA-02",
       why: "what a client is pulling vanishes under it, or is never freed", threads: ["containerd/containerd#2382", "containerd/containerd#3787"]
     ) { subject in
       try await subject.lease("l")
@@ -41,7 +42,7 @@ public enum DaemonSuite {
       try await expectGone(subject, [(digest, "the blob")], "after the lease was deleted, synchronously")
     },
     ContractCase(
-      "daemon.lease.resources", "a resource can be added to a lease and taken away again", "leases API; CG-02",
+      "daemon.lease.resources", "a resource can be added to a lease and taken away again", "leases API; CG-02; LEA-04",
       why: "clients that adopt what is there cannot hold it"
     ) { subject in
       try await subject.lease("first")
@@ -69,7 +70,7 @@ public enum DaemonSuite {
       try await expectGone(subject, [(digest, "the blob that no lease holds any more")], "after it was taken from the second lease")
     },
     ContractCase(
-      "daemon.lease.existing-blob", "opening a blob that is there already adds it to the caller's lease", "leases API; CG-02",
+      "daemon.lease.existing-blob", "opening a blob that is there already adds it to the caller's lease", "leases API; CG-02; GC-03",
       why: "a layer shared with another image vanishes during a pull", threads: ["containerd/containerd#2696"]
     ) { subject in
       try await subject.lease("first")
@@ -82,7 +83,7 @@ public enum DaemonSuite {
       try await expectThere(subject, [(digest, "the blob that the second lease met")], "after the first lease was deleted")
     },
     ContractCase(
-      "daemon.lease.expires", "a lease holds nothing after its time", "gc.expire; CG-06", why: "the disk fills with what clients that died had begun"
+      "daemon.lease.expires", "a lease holds nothing after its time", "gc.expire; CG-06; GC-06", why: "the disk fills with what clients that died had begun"
     ) { subject in
       try await subject.lease("l", labels: ["containerd.io/gc.expire": Timestamp.now().advanced(bySeconds: 2).description])
       try await subject.lease("long", labels: ["containerd.io/gc.expire": Timestamp.now().advanced(bySeconds: 3600).description])
@@ -124,7 +125,7 @@ public enum DaemonSuite {
       try await expectGone(subject, kept, "after the image was deleted, synchronously")
     },
     ContractCase(
-      "daemon.gc.root-label", "content labelled as a root is kept, without the label it goes", "gc.root; CG-05", why: "what an operator pinned is lost"
+      "daemon.gc.root-label", "content labelled as a root is kept, without the label it goes", "gc.root; CG-05; GC-08", why: "what an operator pinned is lost"
     ) { subject in
       let digest = try await subject.blob("pinned", labels: ["containerd.io/gc.root": "2026-01-01T00:00:00Z"])
       try await subject.collect()
@@ -134,7 +135,7 @@ public enum DaemonSuite {
       try await expectGone(subject, [(digest, "the blob without its label")], "after a collection")
     },
     ContractCase(
-      "daemon.gc.snapshots", "a snapshot goes with what holds it, its children first", "gc.ref.snapshot; CG-05, CG-07",
+      "daemon.gc.snapshots", "a snapshot goes with what holds it, its children first", "gc.ref.snapshot; CG-05, CG-07; GC-02, GC-05",
       why: "the disk fills with layers of images that are gone", threads: ["containerd/containerd#5564", "containerd/containerd#7354"]
     ) { subject in
       try await subject.lease("l")
@@ -152,7 +153,7 @@ public enum DaemonSuite {
       for key in ["top", "base"] { try expect(try await !subject.isThere(snapshot: key), "the snapshot \(key) is still there after what held it is gone") }
     },
     ContractCase(
-      "daemon.gc.flat", "a flat lease holds what is in it and not what that refers to", "gc.flat; CG-05", level: .should,
+      "daemon.gc.flat", "a flat lease holds what is in it and not what that refers to", "gc.flat; CG-05; GC-07", level: .should,
       why: "a lease holds gigabytes that nobody asked for"
     ) { subject in
       try await subject.lease("flat", labels: ["containerd.io/gc.flat": "1"])
@@ -167,7 +168,7 @@ public enum DaemonSuite {
 
   static let nameCases: [ContractCase<DaemonSubject>] = [
     ContractCase(
-      "daemon.namespace.apart", "namespaces do not see each other's images, leases and content", "namespaces API; CS-25",
+      "daemon.namespace.apart", "namespaces do not see each other's images, leases and content", "namespaces API; CS-25; NS-02",
       why: "tenants see and remove each other's images",
       threads: ["containerd/containerd#2889"]
     ) { subject in
@@ -185,7 +186,8 @@ public enum DaemonSuite {
       }
     },
     ContractCase(
-      "daemon.namespace.not-empty", "a namespace with something in it is not deleted", "namespaces API; CG-10", why: "one wrong word deletes everything"
+      "daemon.namespace.not-empty", "a namespace with something in it is not deleted", "namespaces API; CG-10; REF-M03",
+      why: "one wrong word deletes everything"
     ) { subject in
       try await subject.lease("l")
       let digest = try await subject.blob("in it", lease: "l")
@@ -196,7 +198,7 @@ public enum DaemonSuite {
       }
     },
     ContractCase(
-      "daemon.namespace.required", "a call without a namespace is refused", "namespaces API", why: "objects end in a namespace that nobody meant"
+      "daemon.namespace.required", "a call without a namespace is refused", "namespaces API; NS-01", why: "objects end in a namespace that nobody meant"
     ) { subject in
       try await expectError(.failedPrecondition, .invalidArgument, from: "images without a namespace") {
         _ = try await subject.call { try await subject.images.list(.init()) }

@@ -25,7 +25,7 @@ public enum WireDifferSuite {
   static let applying: [ContractCase<WireDifferSubject>] = [
     wire(
       "differ.apply.answer", "Apply answers with the plain archive: its media type, digest and size, however the layer was packed",
-      "diff.proto, ApplyResponse; IM-13", why: "Clients compare the answer's digest with the DiffID of the image's configuration."
+      "diff.proto, ApplyResponse; IM-13; DIF-01", why: "Clients compare the answer's digest with the DiffID of the image's configuration."
     ) { subject, api, _ in
       let packed = Compressed.gzip(archive)
       for (type, blob) in [(LayerSubject.plain, archive), (gzip, packed), (dockerGzip, packed)] {
@@ -50,7 +50,7 @@ public enum WireDifferSuite {
       }
     },
     wire(
-      "differ.apply.missing", "a layer that is not in the store is refused with NotFound, and the message names it", "Diff service",
+      "differ.apply.missing", "a layer that is not in the store is refused with NotFound, and the message names it", "Diff service; REF-L02, ERR-01",
       why: "A client fetches it again; told otherwise it gives the image up."
     ) { subject, api, _ in
       let mounts = try await subject.layers.tree()
@@ -61,7 +61,7 @@ public enum WireDifferSuite {
       try expect(message.contains(digest.hex), "the message does not name the blob \(digest): \(message)")
     },
     wire(
-      "differ.apply.other-namespace", "a layer that only another namespace has is not found", "Diff service; CS-25",
+      "differ.apply.other-namespace", "a layer that only another namespace has is not found", "Diff service; CS-25; NS-02",
       why: "Whoever knows a digest unpacks another tenant's files.", threads: ["containerd/containerd#2889"]
     ) { subject, api, _ in
       let mounts = try await subject.layers.tree()
@@ -73,7 +73,7 @@ public enum WireDifferSuite {
     },
     wire(
       "differ.apply.namespace", "Apply without a namespace is refused with FailedPrecondition or InvalidArgument",
-      "namespaces: the header containerd-namespace",
+      "namespaces: the header containerd-namespace; NS-01",
       why: "A call that falls into some default namespace reads other people's content."
     ) { subject, api, _ in
       let mounts = try await subject.layers.tree()
@@ -83,7 +83,7 @@ public enum WireDifferSuite {
       }
     },
     ContractCase(
-      "differ.apply.bad-mount", "mounts that cannot be made are an error", "Diff service; Mount", needs: [.files],
+      "differ.apply.bad-mount", "mounts that cannot be made are an error", "Diff service; Mount; REF-L03", needs: [.files],
       why: "The client commits a snapshot into which nothing was written."
     ) { subject in
       try await subject.connected { api, _ in
@@ -97,7 +97,7 @@ public enum WireDifferSuite {
       }
     },
     wire(
-      "differ.apply.unknown-fields", "fields that the server does not know are passed over", "protobuf, unknown fields",
+      "differ.apply.unknown-fields", "fields that the server does not know are passed over", "protobuf, unknown fields; RPC-01",
       why: "Newer clients say more, and expect the rest to work."
     ) { subject, api, _ in
       let mounts = try await subject.layers.tree()
@@ -158,7 +158,7 @@ public enum WireDifferSuite {
       }
     },
     wire(
-      "differ.diff.again", "what was diffed before can be diffed again: the same blob, and no error that it is there", "Diff service",
+      "differ.diff.again", "what was diffed before can be diffed again: the same blob, and no error that it is there", "Diff service; DIF-02, REF-L07",
       why: "A second commit of an unchanged container fails."
     ) { subject, api, _ in
       let trees = try await subject.pair()
@@ -168,7 +168,7 @@ public enum WireDifferSuite {
       try expectEqual(try await subject.layers.content.statuses(.all).map(\.ref), [], "ingests left")
     },
     wire(
-      "differ.diff.lease", "the blob is held by the caller's lease, made now or before", "leases; CG-02",
+      "differ.diff.lease", "the blob is held by the caller's lease, made now or before", "leases; CG-02; GC-03",
       why: "A collection takes the layer before the image names it.", threads: ["containerd/containerd#2696"]
     ) { subject, api, connection in
       let trees = try await subject.pair()
@@ -183,14 +183,15 @@ public enum WireDifferSuite {
       }
     },
     wire(
-      "differ.diff.namespace", "Diff without a namespace is refused with FailedPrecondition or InvalidArgument", "namespaces: the header containerd-namespace",
+      "differ.diff.namespace", "Diff without a namespace is refused with FailedPrecondition or InvalidArgument",
+      "namespaces: the header containerd-namespace; NS-01",
       why: "The blob ends in a namespace that nobody meant."
     ) { subject, api, _ in
       let trees = try await subject.pair()
       try await expectStatus(.failedPrecondition, .invalidArgument, from: "Diff without a namespace") { try await subject.diff(api, trees, headers: [:]) }
     },
     ContractCase(
-      "differ.diff.bad-mount", "trees that cannot be mounted are an error, and nothing is left", "Diff service; Mount", needs: [.files],
+      "differ.diff.bad-mount", "trees that cannot be mounted are an error, and nothing is left", "Diff service; Mount; REF-L03", needs: [.files],
       why: "An empty layer stands for a tree that nobody could read."
     ) { subject in
       try await subject.connected { api, _ in

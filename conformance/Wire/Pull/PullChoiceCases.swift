@@ -5,15 +5,16 @@ import Protocols
 
 extension PullSuite {
   static let redirecting: [ContractCase<PullSubject>] = [
-    redirectCase("elsewhere", "a blob may lie on another host", "FE-11; DS-15", why: "nothing can be pulled from any registry in the cloud") {
+    redirectCase("elsewhere", "a blob may lie on another host", "FE-11; PUL-09", why: "nothing can be pulled from any registry in the cloud") {
       _, elsewhere, digest in
       "http://\(elsewhere.otherName)/elsewhere/\(digest)?signature=s3cret"
     },
-    redirectCase("relative", "a redirect may be relative", "FE-11", why: "registries behind path-rewriting proxies cannot be pulled from") { _, _, digest in
+    redirectCase("relative", "a redirect may be relative", "FE-11; HTTP-02", why: "registries behind path-rewriting proxies cannot be pulled from") {
+      _, _, digest in
       "/elsewhere/\(digest)"
     },
     ContractCase(
-      "pull.redirect.no-credentials", "the registry's token is not shown to the host that a redirect names", "FE-11; DS-15",
+      "pull.redirect.no-credentials", "the registry's token is not shown to the host that a redirect names", "FE-11; PUL-02",
       why: "any host that a registry points to can push in its users' names", threads: ["containerd/containerd#3785"]
     ) { subject in
       try await redirected(subject, wantsToken: true) { elsewhere, digest in
@@ -24,7 +25,7 @@ extension PullSuite {
         }
       }
     },
-    pullCase("redirect.loop", "a circle of redirects ends the pull with an error", "FE-11", why: "a pull hangs for ever") { subject, registry, image in
+    pullCase("redirect.loop", "a circle of redirects ends the pull with an error", "FE-11; HTTP-01", why: "a pull hangs for ever") { subject, registry, image in
       registry.script { request, registry in
         if request.isBlob { return .redirect(to: "http://\(registry.host)/elsewhere/\(image.layers[0].descriptor.digest)?turn=\(request.number)") }
         return nil
@@ -33,7 +34,7 @@ extension PullSuite {
       try expect(registry.requests.count <= 400, "\(registry.requests.count) requests in a circle of redirects")
     },
     pullCase(
-      "redirect.no-secrets-in-words", "a signed address is not repeated in what the client says when it fails", "FE-13", level: .should,
+      "redirect.no-secrets-in-words", "a signed address is not repeated in what the client says when it fails", "FE-13; HTTP-06", level: .should,
       why: "whoever reads the log reads the registry's storage"
     ) { subject, registry, image in
       registry.script { request, registry in
@@ -102,7 +103,7 @@ extension PullSuite {
 
   static let choosing: [ContractCase<PullSubject>] = [
     pullCase(
-      "index.own-platform", "of an index the manifest for this machine is pulled, and no other's blobs", "FE-19; IM-09",
+      "index.own-platform", "of an index the manifest for this machine is pulled, and no other's blobs", "FE-19; IM-10",
       why: "another machine's program is run, or gigabytes are fetched for nothing"
     ) { subject, registry, image in
       let other = TestImage(platform: foreign)
@@ -112,7 +113,7 @@ extension PullSuite {
       for (descriptor, _) in other.layers { try expectEqual(registry.gets(of: descriptor.digest), 0, "requests for a layer of another platform") }
     },
     pullCase(
-      "index.first-match", "of several manifests for this machine the first is pulled", "FE-19; IM-09", level: .should,
+      "index.first-match", "of several manifests for this machine the first is pulled", "FE-19; IM-10", level: .should,
       why: "who publishes an image cannot say which variant is meant"
     ) { subject, registry, image in
       let other = TestImage()
@@ -122,7 +123,7 @@ extension PullSuite {
       for (descriptor, _) in other.layers { try expectEqual(registry.gets(of: descriptor.digest), 0, "requests for a layer of the second match") }
     },
     pullCase(
-      "index.no-match", "an index without a manifest for this machine ends the pull with an error", "FE-19; IM-09", why: "a script goes on without its image"
+      "index.no-match", "an index without a manifest for this machine ends the pull with an error", "FE-19; IM-10", why: "a script goes on without its image"
     ) {
       subject, registry, _ in
       let other = TestImage(platform: foreign)
@@ -139,7 +140,7 @@ extension PullSuite {
       try await subject.expectWhole(try await subject.pulling(name(registry)), "an index with an unknown entry", image)
     },
     pullCase(
-      "index.deep", "indexes within indexes, sixty deep, come to an end", "FE-20", why: "one name keeps a machine busy for ever"
+      "index.deep", "indexes within indexes, sixty deep, come to an end", "FE-20; PUL-07", why: "one name keeps a machine busy for ever"
     ) { subject, registry, image in
       var inner = entry(image.manifest.descriptor, .host)
       for depth in 0..<60 {
@@ -150,7 +151,7 @@ extension PullSuite {
       try await subject.expectTruth(try await subject.pulling(name(registry)), "sixty indexes", image)
     },
     pullCase(
-      "manifest.schema1", "a manifest of schema 1 is refused by name, not by accident", "FE-21", level: .may,
+      "manifest.schema1", "a manifest of schema 1 is refused by name, not by accident", "FE-21; PUL-08", level: .may,
       why: "nobody can tell why an old image is not pulled"
     ) { subject, registry, image in
       let text = #"{"schemaVersion":1,"name":"case/image","tag":"1","architecture":"amd64","fsLayers":[],"history":[],"signatures":[]}"#
@@ -158,7 +159,7 @@ extension PullSuite {
       try await subject.expectFailure(try await subject.pulling(name(registry)), "a manifest of schema 1", image)
     },
     pullCase(
-      "manifest.unknown-layer-type", "a layer whose media type nobody knows is stored like any other", "FE-24; IM-10", level: .should,
+      "manifest.unknown-layer-type", "a layer whose media type nobody knows is stored like any other", "FE-24; IM-08", level: .should,
       why: "artifacts and new layer forms cannot be carried by old clients"
     ) { subject, registry, _ in
       let image = TestImage(layerType: "application/vnd.example.layer.v1+dream")
@@ -166,7 +167,7 @@ extension PullSuite {
       try await subject.expectWhole(try await subject.pulling("\(registry.host)/case/image:dream"), "layers of an unknown type", image)
     },
     pullCase(
-      "manifest.foreign-urls", "to the address that a layer names itself no credentials are shown", "FE-23; FE-11",
+      "manifest.foreign-urls", "to the address that a layer names itself no credentials are shown", "FE-23; FE-11; PUL-02",
       why: "whoever writes a manifest collects tokens"
     ) { subject, registry, _ in
       try await FaultyRegistry.with { elsewhere in
@@ -183,7 +184,7 @@ extension PullSuite {
       }
     },
     pullCase(
-      "manifest.layer-twice", "a layer that an image has twice is fetched once", "FE-16", level: .should, why: "the same gigabyte is fetched twice"
+      "manifest.layer-twice", "a layer that an image has twice is fetched once", "FE-16; PUL-06", level: .should, why: "the same gigabyte is fetched twice"
     ) { subject, registry, image in
       let layer = image.layers[0].descriptor
       let config =
@@ -201,8 +202,9 @@ extension PullSuite {
   ]
 
   static let repeating: [ContractCase<PullSubject>] = [
-    pullCase("repeat.nothing-again", "what is there already is not fetched again", "FE-16", level: .should, why: "every start of a container loads the network")
-    {
+    pullCase(
+      "repeat.nothing-again", "what is there already is not fetched again", "FE-16; PUL-06", level: .should, why: "every start of a container loads the network"
+    ) {
       subject, registry, image in
       try await subject.expectWhole(try await subject.pulling(name(registry)), "the first pull", image)
       let before = registry.requests.count { $0.isBlob && $0.method == "GET" }
@@ -210,7 +212,7 @@ extension PullSuite {
       try expectEqual(registry.requests.count { $0.isBlob && $0.method == "GET" } - before, 0, "blobs fetched by the second pull")
     },
     pullCase(
-      "repeat.two-at-once", "two pulls of one image at the same time both succeed", "FE-16", level: .should,
+      "repeat.two-at-once", "two pulls of one image at the same time both succeed", "FE-16; PUL-06", level: .should,
       why: "two containers of one image cannot start together",
       threads: ["containerd/containerd#1240", "containerd/containerd#5675"]
     ) { subject, registry, image in

@@ -6,24 +6,24 @@ import Protocols
 extension PullSuite {
   static let transferring: [ContractCase<PullSubject>] = [
     pullCase(
-      "transfer.chunked", "a blob may come in chunks without a length", "FE-08; DS-13",
+      "transfer.chunked", "a blob may come in chunks without a length", "FE-08; DS-13, HTTP-04",
       why: "images cannot be pulled through proxies that re-chunk", threads: ["containerd/containerd#5124"]
     ) { subject, registry, image in
       registry.change(blob: image.layers[0].descriptor.digest) { reply, _ in reply.length = .chunked }
       try await subject.expectWhole(try await subject.pulling(name(registry)), "a blob in chunks", image)
     },
     pullCase(
-      "transfer.until-close", "a blob may end with its connection", "FE-08", level: .should, why: "images cannot be pulled from simple servers"
+      "transfer.until-close", "a blob may end with its connection", "FE-08; HTTP-04", level: .should, why: "images cannot be pulled from simple servers"
     ) { subject, registry, image in
       registry.change(blob: image.layers[0].descriptor.digest) { reply, _ in reply.length = .untilClose }
       try await subject.expectWhole(try await subject.pulling(name(registry)), "a blob without a length", image)
     },
-    pullCase("transfer.slow", "a blob that comes slowly comes all the same", "FE-25", why: "pulls over thin lines fail") { subject, registry, image in
+    pullCase("transfer.slow", "a blob that comes slowly comes all the same", "FE-25; PUL-04", why: "pulls over thin lines fail") { subject, registry, image in
       registry.change(blob: image.layers[0].descriptor.digest) { reply, _ in reply.pace = (5000, 60) }
       try await subject.expectWhole(try await subject.pulling(name(registry)), "a slow blob", image)
     },
     pullCase(
-      "transfer.stalled", "a transfer that falls silent is ended, or begun again", "FE-25", needs: [.idleTimeout], why: "a pull hangs for ever"
+      "transfer.stalled", "a transfer that falls silent is ended, or begun again", "FE-25; PUL-04", needs: [.idleTimeout], why: "a pull hangs for ever"
     ) { subject, registry, image in
       registry.change(blob: image.layers[0].descriptor.digest) { reply, request in if request.number == 1 { reply.stallAfter = 10_000 } }
       try await subject.expectTruth(try await subject.pulling(name(registry)), "a blob that falls silent", image)
@@ -40,7 +40,7 @@ extension PullSuite {
       try await subject.expectTruth(try await subject.pulling(name(registry)), "a connection that always ends early", image)
     },
     pullCase(
-      "transfer.cut-without-length", "a blob in chunks whose connection ends early is never stored short", "FE-05, FE-08; IM-06",
+      "transfer.cut-without-length", "a blob in chunks whose connection ends early is never stored short", "FE-05, FE-08; IM-06, CON-30",
       why: "a layer lacks its end, and containers lack files"
     ) { subject, registry, image in
       registry.change(blob: image.layers[0].descriptor.digest) { reply, _ in
@@ -59,7 +59,7 @@ extension PullSuite {
       try await subject.expectWhole(try await subject.pulling(name(registry)), "a connection that breaks once", image)
     },
     pullCase(
-      "transfer.reset-once", "a connection that is reset never leaves wrong bytes", "FE-26; IM-06", why: "a layer is stored damaged"
+      "transfer.reset-once", "a connection that is reset never leaves wrong bytes", "FE-26; IM-06, CON-30", why: "a layer is stored damaged"
     ) { subject, registry, image in
       registry.change(blob: image.layers[0].descriptor.digest) { reply, request in
         if request.number == 1 { (reply.cutAfter, reply.reset) = (20_000, true) }
@@ -67,7 +67,7 @@ extension PullSuite {
       try await subject.expectTruth(try await subject.pulling(name(registry)), "a connection that is reset", image)
     },
     pullCase(
-      "transfer.range-ignored", "a registry that answers a ranged request with everything does not double the beginning", "FE-06; DS-17",
+      "transfer.range-ignored", "a registry that answers a ranged request with everything does not double the beginning", "FE-06; DS-17, CON-30",
       why: "the beginning of a layer stands twice in it, or no interrupted pull ever ends", threads: ["containerd/containerd#12291"]
     ) { subject, registry, image in
       registry.script { request, registry in
@@ -81,7 +81,8 @@ extension PullSuite {
       try await subject.expectTruth(try await subject.pulling(name(registry)), "a registry without ranges", image)
     },
     pullCase(
-      "transfer.wrong-range", "a part that is not the one asked for is not taken for it", "FE-07; DS-17", why: "a layer is put together of the wrong pieces",
+      "transfer.wrong-range", "a part that is not the one asked for is not taken for it", "FE-07; DS-17, CON-30",
+      why: "a layer is put together of the wrong pieces",
       threads: ["containerd/containerd#12291"]
     ) { subject, registry, image in
       let bytes = image.layers[0].bytes
@@ -94,7 +95,8 @@ extension PullSuite {
       try await subject.expectTruth(try await subject.pulling(name(registry)), "parts from elsewhere", image)
     },
     pullCase(
-      "transfer.busy", "after 429 with Retry-After the client waits and comes back", "FE-04", level: .should, why: "busy registries cannot be pulled from"
+      "transfer.busy", "after 429 with Retry-After the client waits and comes back", "FE-04; PUL-03, HTTP-03", level: .should,
+      why: "busy registries cannot be pulled from"
     ) { subject, registry, image in
       registry.script { request, _ in
         request.kind == .blob("\(image.layers[0].descriptor.digest)") && request.number == 1 ? .error(429, "TOOMANYREQUESTS", [("Retry-After", "1")]) : nil
@@ -102,7 +104,7 @@ extension PullSuite {
       try await subject.expectWhole(try await subject.pulling(name(registry)), "a registry that is busy once", image)
     },
     pullCase(
-      "transfer.server-error-once", "a blob that fails once with 503 is asked for again", "FE-04", level: .should,
+      "transfer.server-error-once", "a blob that fails once with 503 is asked for again", "FE-04; PUL-03", level: .should,
       why: "a pull fails for a hiccup of the registry"
     ) { subject, registry, image in
       registry.script { request, _ in
@@ -111,14 +113,15 @@ extension PullSuite {
       try await subject.expectWhole(try await subject.pulling(name(registry)), "a registry that fails once", image)
     },
     pullCase(
-      "transfer.server-error-always", "a registry that only fails is given up after a few attempts", "FE-04", why: "the client hammers a registry that is down"
+      "transfer.server-error-always", "a registry that only fails is given up after a few attempts", "FE-04; PUL-03",
+      why: "the client hammers a registry that is down"
     ) { subject, registry, image in
       registry.script { request, _ in request.isBlob ? .error(500, "UNKNOWN") : nil }
       try await subject.expectFailure(try await subject.pulling(name(registry)), "a registry that only fails", image)
       try expect(registry.requests.count <= 120, "\(registry.requests.count) requests to a registry that only fails")
     },
     pullCase(
-      "transfer.at-once", "no more blobs are fetched at once than the client promises, and more than one", "FE-18",
+      "transfer.at-once", "no more blobs are fetched at once than the client promises, and more than one", "FE-18; PUL-05",
       why: "registries refuse clients that open too many connections"
     ) { subject, registry, _ in
       guard let most = subject.parallelism else { throw CaseSkipped(.capability, "the client promises no number of blobs at once") }
@@ -148,23 +151,24 @@ extension PullSuite {
   }
 
   static let lying: [ContractCase<PullSubject>] = [
-    lie("wrong-bytes", "a blob of the right size with other bytes is refused", "FE-15; IM-03", why: "a registry has anybody run anything") { reply in
+    lie("wrong-bytes", "a blob of the right size with other bytes is refused", "FE-15; DS-15, CON-30", why: "a registry has anybody run anything") { reply in
       if reply.body.count > 100 { reply.body[100] ^= 1 }
     },
-    lie("longer", "a blob longer than its descriptor says is refused", "FE-14; IM-06", why: "a registry fills the disk of whoever pulls") { reply in
+    lie("longer", "a blob longer than its descriptor says is refused", "FE-14; IM-06, CON-30", why: "a registry fills the disk of whoever pulls") { reply in
       reply.body += [UInt8](repeating: 0, count: 5000)
     },
-    lie("shorter", "a blob shorter than its descriptor says is refused", "FE-14; IM-06", why: "a layer lacks its end") { reply in
+    lie("shorter", "a blob shorter than its descriptor says is refused", "FE-14; IM-06, CON-30", why: "a layer lacks its end") { reply in
       reply.body.removeLast(5000)
     },
     lie(
-      "html", "a page of HTML with status 200 is no layer", "FE-09; IM-03", why: "a captive portal's page is stored as a layer",
+      "html", "a page of HTML with status 200 is no layer", "FE-09; IM-04, CON-30", why: "a captive portal's page is stored as a layer",
       threads: ["containerd/containerd#9552"]
     ) {
       reply in reply = .text(200, "text/html", "<html><body>Please sign in</body></html>")
     },
     lie(
-      "empty", "nothing with status 200 is no layer", "FE-09; IM-06", why: "an empty layer hides what the image needs", threads: ["containerd/containerd#9552"]
+      "empty", "nothing with status 200 is no layer", "FE-09; IM-06, CON-30", why: "an empty layer hides what the image needs",
+      threads: ["containerd/containerd#9552"]
     ) {
       reply in reply.body = []
     },
@@ -178,7 +182,7 @@ extension PullSuite {
       try await subject.expectWhole(try await subject.pulling(name(registry)), "the same registry, sound again", image)
     },
     pullCase(
-      "lie.embedded-data", "bytes embedded in a descriptor are not used if they are not the blob's", "FE-22; IM-05",
+      "lie.embedded-data", "bytes embedded in a descriptor are not used if they are not the blob's", "FE-22; IM-05, CON-30",
       why: "whoever writes a manifest has another config run than its digest says"
     ) { subject, registry, _ in
       // Four bytes of "nope" stand where the config should.

@@ -24,7 +24,7 @@ extension ShimSuite {
       try await task.finish()
     },
     ContractCase(
-      "shim.calls.malformed", "a request that cannot be read is refused, and the shim goes on", "SH-25",
+      "shim.calls.malformed", "a request that cannot be read is refused, and the shim goes on", "SH-25; TTR-03",
       why: "A shim that dies of it takes the supervision of its container along."
     ) { subject in
       let task = try await subject.created()
@@ -38,7 +38,7 @@ extension ShimSuite {
       try await again.finish()
     },
     ContractCase(
-      "shim.calls.oversized", "a message above the limit of 4 MiB does not end the shim", "SH-25",
+      "shim.calls.oversized", "a message above the limit of 4 MiB does not end the shim", "SH-25; TTR-01",
       why: "One bad client would end the supervision of a container."
     ) { subject in
       let task = try await subject.created()
@@ -56,7 +56,7 @@ extension ShimSuite {
       try await again.finish()
     },
     ContractCase(
-      "shim.calls.concurrent", "many calls at once on one connection are each answered with their own answer", "SH-17, SH-25",
+      "shim.calls.concurrent", "many calls at once on one connection are each answered with their own answer", "SH-17, SH-25; TTR-02",
       why: "A daemon has one connection for every client of a container.", threads: ["containerd/containerd#8557"]
     ) { subject in
       let task = try await subject.started()
@@ -81,7 +81,7 @@ extension ShimSuite {
       try await task.end()
     },
     ContractCase(
-      "shim.calls.not-held-up", "a call that waits holds up no other", "SH-06, SH-25",
+      "shim.calls.not-held-up", "a call that waits holds up no other", "SH-06, SH-25; TTR-02",
       why: "The daemon always has a Wait under way."
     ) { subject in
       let task = try await subject.started()
@@ -92,7 +92,7 @@ extension ShimSuite {
       try await task.finish()
     },
     ContractCase(
-      "shim.create.twice", "a second task of one id is refused", "SH-17",
+      "shim.create.twice", "a second task of one id is refused", "SH-17; REF-R02",
       why: "Two containers would share one bundle."
     ) { subject in
       let task = try await subject.created()
@@ -101,7 +101,7 @@ extension ShimSuite {
       try await task.finish()
     },
     ContractCase(
-      "shim.exec.twice", "a second exec of one id is refused as already there", "SH-17",
+      "shim.exec.twice", "a second exec of one id is refused as already there", "SH-17; REF-R07",
       why: "The first one's process is lost from sight."
     ) { subject in
       let task = try await subject.started()
@@ -110,7 +110,7 @@ extension ShimSuite {
       try await task.end()
     },
     ContractCase(
-      "shim.pids.all", "Pids tells the first process and the execs", "SH-18",
+      "shim.pids.all", "Pids tells the first process and the execs", "SH-18; REF-R13",
       why: "What is not told is not counted, and not found by who looks for it."
     ) { subject in
       let task = try await subject.started()
@@ -122,7 +122,7 @@ extension ShimSuite {
       try await task.end()
     },
     ContractCase(
-      "shim.stats.type", "Stats gives metrics of control groups, by a known type", "SH-18",
+      "shim.stats.type", "Stats gives metrics of control groups, by a known type", "SH-18; REF-R16",
       why: "A client cannot read what it does not know."
     ) { subject in
       let task = try await subject.started()
@@ -133,7 +133,7 @@ extension ShimSuite {
       try await task.end()
     },
     ContractCase(
-      "shim.connect.pids", "Connect tells the pids of the shim and of the task", "SH-18",
+      "shim.connect.pids", "Connect tells the pids of the shim and of the task", "SH-18; REF-R13",
       why: "The daemon finds a shim to kill, and a network to join, by them."
     ) { subject in
       let task = try await subject.created()
@@ -145,7 +145,7 @@ extension ShimSuite {
       try await task.finish()
     },
     ContractCase(
-      "shim.shutdown.ignored", "Shutdown is ignored while there is a task", "SH-18",
+      "shim.shutdown.ignored", "Shutdown is ignored while there is a task", "SH-18; SHD-01",
       why: "A daemon's clean-up would leave the container without its shim."
     ) { subject in
       let task = try await subject.started()
@@ -156,7 +156,7 @@ extension ShimSuite {
       try await task.end()
     },
     ContractCase(
-      "shim.start.twice", "a task is started once", "SH-17",
+      "shim.start.twice", "a task is started once", "SH-17; REF-R05",
       why: "The program would run twice, or the answer name a process that is none."
     ) { subject in
       let task = try await subject.started()

@@ -8,7 +8,7 @@ import SystemKit
 extension ShimSuite {
   static let ends: [ContractCase<ShimSubject>] = [
     ContractCase(
-      "shim.wait.everybody", "who waits before the start, while it runs and after the end is told the same", "SH-06",
+      "shim.wait.everybody", "who waits before the start, while it runs and after the end is told the same", "SH-06; REF-R10",
       why: "The daemon waits, and so does every client that is attached: who is told otherwise shows a wrong code.", threads: ["containerd/containerd#6429"]
     ) { subject in
       let task = try await subject.created("c", ShimSubject.Program("sleep 0.2; exit 5"))
@@ -23,7 +23,7 @@ extension ShimSuite {
       try await task.finish()
     },
     ContractCase(
-      "shim.wait.not-early", "Wait gives no answer while the process runs", "SH-06",
+      "shim.wait.not-early", "Wait gives no answer while the process runs", "SH-06; REF-R10",
       why: "An answer that comes early ends the client, and the container goes on."
     ) { subject in
       let task = try await subject.started()
@@ -36,7 +36,7 @@ extension ShimSuite {
       try await task.finish()
     },
     ContractCase(
-      "shim.wait.deleted", "whoever asks about what was deleted is told that it is not found", "SH-06",
+      "shim.wait.deleted", "whoever asks about what was deleted is told that it is not found", "SH-06; REF-R04",
       why: "A daemon takes any other answer for a task that is still there."
     ) { subject in
       let task = try await subject.started()
@@ -53,7 +53,7 @@ extension ShimSuite {
       try await task.leave()
     },
     ContractCase(
-      "shim.wait.reconnected", "another connection sees the same state, and the same end", "SH-06, SH-12",
+      "shim.wait.reconnected", "another connection sees the same state, and the same end", "SH-06, SH-12; REF-R22",
       why: "A daemon that was restarted has nothing but the shim to tell it.", threads: ["containerd/containerd#6771"]
     ) { subject in
       let first = try await subject.started("c", ShimSubject.Program("sleep 0.3; exit 9"))
@@ -75,7 +75,7 @@ extension ShimSuite {
       try await third.finish()
     },
     ContractCase(
-      "shim.state.ended", "State tells a task that has ended as stopped, with its code and time", "SH-05",
+      "shim.state.ended", "State tells a task that has ended as stopped, with its code and time", "SH-05; REF-R18",
       why: "A daemon that is told running shows a dead container as up."
     ) { subject in
       let task = try await subject.started("c", ShimSubject.Program("exit 4"))
@@ -87,7 +87,7 @@ extension ShimSuite {
       try await task.finish()
     },
     ContractCase(
-      "shim.kill.exited", "a signal to what has ended is refused as not found", "SH-07",
+      "shim.kill.exited", "a signal to what has ended is refused as not found", "SH-07; REF-R09",
       why: "The daemon takes not found for done, and anything else for a failure to stop."
     ) { subject in
       let task = try await subject.started("c", ShimSubject.Program("exit 0"))
@@ -96,7 +96,7 @@ extension ShimSuite {
       try await task.finish()
     },
     ContractCase(
-      "shim.kill.unknown", "a signal to an exec that is not there is refused as not found, and hits nobody", "SH-07",
+      "shim.kill.unknown", "a signal to an exec that is not there is refused as not found, and hits nobody", "SH-07; REF-R09",
       why: "The signal could hit the container instead."
     ) { subject in
       let task = try await subject.started()
@@ -105,7 +105,7 @@ extension ShimSuite {
       try await task.end()
     },
     ContractCase(
-      "shim.kill.exec", "a signal to an exec ends the exec alone", "SH-07",
+      "shim.kill.exec", "a signal to an exec ends the exec alone", "SH-07; REF-R09",
       why: "A health check that is given up would take its container down."
     ) { subject in
       let task = try await subject.started()
@@ -118,7 +118,7 @@ extension ShimSuite {
       try await task.end()
     },
     ContractCase(
-      "shim.kill.signals", "a signal reaches the program as it is", "SH-07",
+      "shim.kill.signals", "a signal reaches the program as it is", "SH-07; REF-R09",
       why: "A program that is to reload is ended instead, or the other way round."
     ) { subject in
       let ready = subject.scene.rootfs + "/ready"
@@ -129,7 +129,7 @@ extension ShimSuite {
       try await task.finish()
     },
     ContractCase(
-      "shim.delete.running", "what runs cannot be deleted", "SH-08",
+      "shim.delete.running", "what runs cannot be deleted", "SH-08; REF-R11",
       why: "Its files would be taken from under it.", threads: ["containerd/containerd#4769"]
     ) { subject in
       let task = try await subject.started()
@@ -138,7 +138,7 @@ extension ShimSuite {
       try await task.end()
     },
     ContractCase(
-      "shim.delete.running-class", "the refusal to delete what runs is a failed precondition", "SH-08", level: .should,
+      "shim.delete.running-class", "the refusal to delete what runs is a failed precondition", "SH-08; REF-R12", level: .should,
       why: "A client that sees an unknown error cannot know that it must stop the task first."
     ) { subject in
       let task = try await subject.started()
@@ -146,7 +146,7 @@ extension ShimSuite {
       try await task.end()
     },
     ContractCase(
-      "shim.delete.created", "a task that never ran can be deleted, and leaves no process", "SH-08",
+      "shim.delete.created", "a task that never ran can be deleted, and leaves no process", "SH-08; REF-R11",
       why: "A pod whose start failed would never go away.", threads: ["google/gvisor#14427"]
     ) { subject in
       let pipes = try ShimPipes(subject, "io", input: true)

@@ -40,7 +40,7 @@ extension ShimSuite {
       try await task.end()
     },
     ContractCase(
-      "shim.events.exec-before-init", "the end of an exec is told before the end of the task", "SH-04",
+      "shim.events.exec-before-init", "the end of an exec is told before the end of the task", "SH-04; REF-R20",
       why: "Who has been told that the task is over listens no more: the exec's client waits for ever.", threads: ["containerd/containerd#9719"]
     ) { subject in
       let task = try await subject.started()
@@ -57,7 +57,7 @@ extension ShimSuite {
       try await task.finish()
     },
     ContractCase(
-      "shim.events.exit-once", "the end of a process is told once", "SH-04",
+      "shim.events.exit-once", "the end of a process is told once", "SH-04; REF-R19",
       why: "A second exit, often with 137, overwrites the true code.", threads: ["containerd/containerd#6429", "containerd/containerd#4769"]
     ) { subject in
       let task = try await subject.started()
@@ -76,7 +76,7 @@ extension ShimSuite {
       }
     },
     ContractCase(
-      "shim.events.exit-agrees", "code and time of an end are the same in the event, in Wait, in State and in Delete", "SH-05",
+      "shim.events.exit-agrees", "code and time of an end are the same in the event, in Wait, in State and in Delete", "SH-05; REF-R18",
       why: "What a client shows depends on whom it asked.", threads: ["containerd/containerd#583", "containerd/containerd#8381"]
     ) { subject in
       let task = try await subject.started("c", ShimSubject.Program("exit 42"))
