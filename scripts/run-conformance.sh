@@ -33,6 +33,28 @@ pull="$build/containerd-ref pull --address {socket} -n {namespace} --plain-http 
 "$program" run "pipeline-client:$pull {ref}&fetch=$pull --fetch-only {ref}" --jobs "$jobs" --name containerd-ref-pull --output "$out/containerd-ref-pull" \
   --save "$out/containerd-ref-pull.json" || red=1
 
+# The daemon as a program: by its socket as a stranger's, then ended and killed by the cases that start one of their own.
+scratch=$(mktemp -d /var/tmp/conformance-daemon.XXXXXX)
+"$build/containerd-ref" serve --root "$scratch/root" --state "$scratch/state" --address "$scratch/containerd.sock" >"$out/daemon.log" 2>&1 &
+daemon=$!
+finish() {
+  kill "$daemon" 2>/dev/null
+  wait "$daemon" 2>/dev/null
+  awk -v d="$scratch" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r mount; do umount -l "$mount"; done
+  rm -rf "$scratch"
+}
+trap finish EXIT
+for _ in $(seq 100); do [ -S "$scratch/containerd.sock" ] && break; sleep 0.1; done
+judge() { # NAME ADDRESS
+  echo
+  TMPDIR=$scratch "$program" run "$2" --jobs "$jobs" --name "$1" --output "$out/$1" --save "$out/$1.json" || red=1
+}
+judge containerd-ref-overlayfs "snapshotter+grpc://$scratch/containerd.sock?name=overlayfs"
+judge containerd-ref-content "content+grpc://$scratch/containerd.sock"
+judge containerd-ref-differ "diff+grpc://$scratch/containerd.sock?snapshotter=overlayfs"
+judge containerd-ref-daemon "daemon://$scratch/containerd.sock"
+judge containerd-ref-crash "containerd:$build/containerd-ref"
+
 echo
 "$program" mutate --jobs "$jobs" --quiet --known-failing conformance/baselines/refrun.txt --save "$out/mutation.json" || red=1
 "$program" coverage --markdown >"$out/coverage.md" || red=1

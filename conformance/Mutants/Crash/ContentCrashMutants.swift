@@ -146,7 +146,7 @@ extension CrashMutants {
       wrapper.wrapWriters { $0.onWrite = { writer, bytes, offset in do { try await writer.base.write(bytes, at: offset) } catch is ContainerdError {} } }
     },
     contentProcess("CR4C", "a store is deaf to the order to end", kills: ["restart.content.shutdown"], symptom: "still runs", .init(onTerminate: { _ in nil })),
-    contents("CR4D", "the blob that was deleted before a kill comes back", kills: ["crash.content.random"], symptom: "after a kill") {
+    contents("CR4D", "the blob that was deleted before a kill comes back", kills: ["crash.content.delete", "crash.content.random"], symptom: "after a kill") {
       wrapper, ghosts, process in
       wrapper.onDelete = { base, digest in
         let old = try await base.info(digest)
