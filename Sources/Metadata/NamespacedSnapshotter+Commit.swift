@@ -9,6 +9,11 @@ extension NamespacedSnapshotter {
     try labels.validateLabels()
     try await gates.making.passing {
       try await gates.committing.closing {
+        // Alone, there is no commit under way: what is intended with these names is left over, and comes first.
+        for name in [key, newName] {
+          let left = try await store.read { try SnapshotIntent.concerning($0, namespace: scope.namespace, snapshotter: self.name, key: name) }
+          for intent in left { try await store.settle(intent, backend) }
+        }
         guard let intent = try await store.write({ try intend(newName, key, labels, $0) }) else {
           throw ContainerdError.alreadyExists("snapshot \(newName)")
         }

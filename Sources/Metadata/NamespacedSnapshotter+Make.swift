@@ -28,15 +28,19 @@ extension NamespacedSnapshotter {
       guard let plan = try await store.write({ try plan($0, key, parent) }) else { throw ContainerdError.alreadyExists("snapshot \(key)") }
       let mounts = try await renamed(plan.backendKey, key) { try await create(plan.backendKey, plan.backendParent, inherited(labels)) }
       do {
-        let taken = try await store.write { db in try insert(db, kind, key, parent, labels, plan) }
-        if taken { throw ContainerdError.alreadyExists("snapshot \(key)") }
+        while true {
+          switch try await store.write({ db in try insert(db, kind, key, parent, labels, plan) }) {
+          case .inserted: return mounts
+          case .taken: throw ContainerdError.alreadyExists("snapshot \(key)")
+          case .promised: try await settleCommits(concerning: key)
+          }
+        }
       } catch {
         // Somebody was faster, or the parent or the lease is gone: what was made serves nobody. If it cannot be removed now the next
         // collection does it; the caller wants the first error.
         do { try await backend.remove(plan.backendKey) } catch {}
         throw error
       }
-      return mounts
     }
   }
 
@@ -52,12 +56,28 @@ extension NamespacedSnapshotter {
     return Plan(backendKey: "\(scope.namespace)/\(try db.nextSequence())/\(key)", backendParent: backendParent)
   }
 
-  /// True if the key has been taken since the plan.
+  /// Waits for the commit that is under way, and ends those that a crash has left half done.
+  private func settleCommits(concerning key: String) async throws {
+    try await gates.committing.passing {
+      let left = try await store.read { try SnapshotIntent.concerning($0, namespace: scope.namespace, snapshotter: name, key: key) }
+      for intent in left { try await store.settle(intent, backend) }
+    }
+  }
+
+  private enum Insertion: Sendable {
+    case inserted
+    /// The key has been taken since the plan.
+    case taken
+    /// A commit is about to give it to another snapshot.
+    case promised
+  }
+
   private func insert(
     _ db: Database, _ kind: SnapshotInfo.Kind, _ key: String, _ parent: String?, _ labels: Labels, _ plan: Plan
-  ) throws -> Bool {
+  ) throws -> Insertion {
+    if try !SnapshotIntent.concerning(db, namespace: scope.namespace, snapshotter: name, key: key).isEmpty { return .promised }
     try db.addToLease(scope, type: leaseType, id: key)
-    if try row(db, key) != nil { return true }
+    if try row(db, key) != nil { return .taken }
     // Removals do not wait for us: the parent may have lost its row since the plan, or be another snapshot of the same name.
     if try backendParent(db, parent) != plan.backendParent { throw ContainerdError.notFound("parent snapshot \(parent ?? "")") }
     let now = store.now().description
@@ -65,7 +85,7 @@ extension NamespacedSnapshotter {
     try db.execute(
       sql: "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
       arguments: [scope.namespace, name, key, plan.backendKey, parent ?? "", kind.rawValue, Codec.encode(labels), now, now])
-    return false
+    return .inserted
   }
 
   private func backendParent(_ db: Database, _ parent: String?) throws -> String? {

@@ -19,12 +19,21 @@ struct SnapshotIntent: Sendable {
   }
 
   static func all(_ db: Database, snapshotter: String) throws -> [SnapshotIntent] {
+    try fetch(db, "c.snapshotter = ?", [snapshotter])
+  }
+
+  /// Those that are about to take the key away, or to give something this name.
+  static func concerning(_ db: Database, namespace: String, snapshotter: String, key: String) throws -> [SnapshotIntent] {
+    try fetch(db, "c.namespace = ? AND c.snapshotter = ? AND (c.key = ? OR c.name = ?)", [namespace, snapshotter, key, key])
+  }
+
+  private static func fetch(_ db: Database, _ condition: String, _ arguments: StatementArguments) throws -> [SnapshotIntent] {
     try Row.fetchAll(
       db,
       sql: """
         SELECT c.*, s.backendKey AS oldBackendKey FROM snapshotCommit c JOIN snapshot s USING (namespace, snapshotter, key)
-        WHERE c.snapshotter = ? ORDER BY c.namespace, c.key
-        """, arguments: [snapshotter]
+        WHERE \(condition) ORDER BY c.namespace, c.key
+        """, arguments: arguments
     ).map {
       SnapshotIntent(
         namespace: $0["namespace"], snapshotter: $0["snapshotter"], key: $0["key"], name: $0["name"], oldBackendKey: $0["oldBackendKey"],

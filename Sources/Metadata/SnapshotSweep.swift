@@ -57,8 +57,10 @@ struct SnapshotSweep: Sendable {
 }
 
 extension SQLiteMetadataStore {
-  /// Ends the commits that a crash, or a backend that gave no clear answer, left between the backend's half and ours.
-  func settleCommits() async -> [String] {
+  /// Ends the commits that a crash, or a backend that gave no clear answer, left between the backend's half and ours. A collection does it too; who
+  /// serves the store does it before: until then a key may be listed whose snapshot has its new name already.
+  /// - Returns: what could not be asked, and why.
+  public func settleCommits() async -> [String] {
     var failures: [String] = []
     for (name, backend) in backends.sorted(by: { $0.key < $1.key }) {
       guard let gates = snapshotGates[name] else { continue }

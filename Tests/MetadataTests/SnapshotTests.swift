@@ -142,6 +142,43 @@ struct SnapshotTests {
     #expect(fixture.events.topics.last == "/snapshot/commit")
   }
 
+  /// The snapshot that is committed must not be lost to one that takes its new name meanwhile.
+  @Test func aNameThatACommitIsAboutToGiveIsTaken() async throws {
+    let fixture = try Fixture()
+    let snapshots = try fixture.snapshots()
+    _ = try await snapshots.prepare("a", parent: nil, labels: [:])
+    let faster = Mutex<Task<[Mount], any Error>?>(nil)
+    fixture.overlay.state.withLock {
+      $0.duringCommit = {
+        let task = Task { try await snapshots.prepare("base", parent: nil, labels: [:]) }
+        faster.withLock { $0 = task }
+        try await Task.sleep(for: .milliseconds(100))
+      }
+    }
+    try await snapshots.commit("base", key: "a", labels: [:])
+    await expectError(.alreadyExists, "snapshot base") { _ = try await faster.withLock { $0 }?.value }
+    #expect(try await snapshots.stat("base").kind == .committed)
+    #expect(try await fixture.keys() == ["base"] && fixture.overlay.keys == ["default/2/base"])
+  }
+
+  @Test(arguments: ["prepare", "commit"]) func anInterruptedCommitComesBeforeWhoWantsItsName(_ call: String) async throws {
+    let fixture = try Fixture()
+    let snapshots = try fixture.snapshots()
+    for key in ["a", "b"] { _ = try await snapshots.prepare(key, parent: nil, labels: [:]) }
+    fixture.overlay.state.withLock { $0.losesAnswers = true }
+    await expectError(.unavailable) { try await snapshots.commit("base", key: "a", labels: ["k": "v"]) }
+    fixture.overlay.state.withLock { $0.losesAnswers = false }
+    await expectError(.alreadyExists, "snapshot base") {
+      if call == "prepare" {
+        _ = try await snapshots.prepare("base", parent: nil, labels: [:])
+      } else {
+        try await snapshots.commit("base", key: "b", labels: [:])
+      }
+    }
+    #expect(try await snapshots.stat("base").labels == ["k": "v"])
+    #expect(try await fixture.keys() == ["base", "b"])
+  }
+
   @Test func aCommitThatFailedLeavesTheSnapshotActive() async throws {
     let fixture = try Fixture()
     let snapshots = try fixture.snapshots()

@@ -54,6 +54,7 @@ struct Daemon {
     let overlay = try OverlaySnapshotter(root: overlayRoot)
     let metadata = try SQLiteMetadataStore(
       path: database, content: content, snapshotters: ["overlayfs": overlay], events: events)
+    for failure in await metadata.settleCommits() { logger.warning("after the last end: \(failure)") }
     let collector = GarbageScheduler(metadata: metadata, delays: configuration.collection, logger: logger)
     let runtime = ShimRuntime(
       configuration: ShimRuntime.Configuration(

@@ -12,6 +12,8 @@ final class SnapshotBackend: Snapshotter {
     var failingRemoval: String?
     /// The commit happens, its answer is lost, and so is that of `stat`.
     var losesAnswers = false
+    /// What happens while a commit is under way.
+    var duringCommit: (@Sendable () async throws -> Void)?
   }
   let state = Mutex(State())
   var keys: Set<String> { state.withLock { Set($0.snapshots.keys) } }
@@ -51,6 +53,7 @@ final class SnapshotBackend: Snapshotter {
     return try await mounts(key)
   }
   func commit(_ name: String, key: String, labels: Labels) async throws {
+    try await state.withLock { $0.duringCommit }?()
     try state.withLock { state in
       var info = try Self.get(state, key)
       if info.kind != .active { throw ContainerdError.failedPrecondition("snapshot \(key) is not active") }

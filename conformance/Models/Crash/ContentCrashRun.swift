@@ -2,11 +2,13 @@ import ConformanceSuites
 import Protocols
 import Synchronization
 
-/// A content store whose process is ended now and then, beside its model.
+/// A content store whose process is ended now and then, beside the states in which it may be.
 struct ContentCrashRun {
   let subject: RestartContentSubject
   let attempt: Attempt
-  var model = ContentModel()
+  private var states: PossibleStates<ContentModel>
+  /// What is most likely there.
+  var model: ContentModel { states.likely }
   private let driver: ContentDriver
   private let current = CurrentContent()
   /// Writers below this number are of processes that have ended.
@@ -18,6 +20,7 @@ struct ContentCrashRun {
   init(_ subject: RestartContentSubject, _ attempt: Attempt) {
     self.subject = subject
     self.attempt = attempt
+    states = PossibleStates(ContentModel(subject.rules))
     driver = ContentDriver(ContentSubject(store: current) { bytes, _ in subject.digest(bytes) })
   }
 
@@ -51,30 +54,10 @@ struct ContentCrashRun {
       return .interrupted
     }
     attempt.came("\(came)")
-    let before = model
-    let expected = model.expects(operation)
-    if !expected.allows(came) { throw Finding(kind: operation.verb, what: operation.description, expected: "\(expected)", actual: "\(came)") }
-    if case .open(_, let ref, .some, _) = operation, case .answer = came, before.ingests[ref]?.total == 0 {
-      if try await takeTotal(of: ref) { return .answered }
-      model = before
-      return .interrupted
+    if let expected = states.follow(operation, came) {
+      throw Finding(kind: operation.verb, what: operation.description, expected: expected, actual: "\(came)")
     }
     return .answered
-  }
-
-  /// Whether an ingest that began without an expected size takes one from a later opening is left open: what its status says now, it says after a kill.
-  /// False if the backend ended over it.
-  private mutating func takeTotal(of ref: String) async throws -> Bool {
-    var without = model
-    without.ingests[ref]?.total = 0
-    let came: Came<ContentAnswer>
-    do { came = try await driver.perform(.status(ref)) } catch let finding as Finding { throw finding } catch {
-      guard try await subject.process.ended(within: 5) != nil else { throw error }
-      return false
-    }
-    if case .failure(let code, _) = came, try await died(code) { return false }
-    if without.expects(.status(ref)).allows(came) { model = without }
-    return true
   }
 
   private func died(_ code: ContainerdError.Code) async throws -> Bool {
@@ -96,14 +79,16 @@ struct ContentCrashRun {
   }
 
   private mutating func settle(_ operation: ContentOperation?, _ place: String) async throws {
-    let allowed = allowed(operation)
+    var allowed: [ContentModel] = []
+    for state in states.all { for next in self.allowed(operation, from: state) where !allowed.contains(next) { allowed.append(next) } }
     // At most so long may a backend be putting things in order after its start.
     let deadline = ContinuousClock.now + .seconds(subject.settling)
     while true {
       let blobs = try await driver.perform(.walk([]))
       let ingests = try await driver.perform(.statuses)
-      if let found = allowed.first(where: { blobs == .answer(.blobs($0.allBlobs)) && ingests == .answer(.ingests($0.allIngests)) }) {
-        model = found
+      let found = allowed.filter { blobs == .answer(.blobs($0.allBlobs)) && ingests == .answer(.ingests($0.allIngests)) }
+      if !found.isEmpty {
+        states = PossibleStates(anyOf: found)
         break
       }
       if ContinuousClock.now > deadline {
@@ -117,9 +102,8 @@ struct ContentCrashRun {
     for blob in model.blobs.keys.sorted() { try await whole(blob, place) }
     for ref in model.ingests.keys.sorted() {
       let came = try await driver.perform(.status(ref))
-      let expected = model.expects(.status(ref))
-      if !expected.allows(came) {
-        throw Finding(kind: "status", what: "status of \"\(ref)\" after a kill at \(place)", expected: "\(expected)", actual: "\(came)")
+      if let expected = states.follow(.status(ref), came) {
+        throw Finding(kind: "status", what: "status of \"\(ref)\" after a kill at \(place)", expected: expected, actual: "\(came)")
       }
     }
   }
@@ -131,13 +115,13 @@ struct ContentCrashRun {
     }
   }
 
-  /// What may be there after the operation was interrupted.
-  private func allowed(_ operation: ContentOperation?) -> [ContentModel] {
+  /// What may be there after the operation was interrupted in a state.
+  private func allowed(_ operation: ContentOperation?, from model: ContentModel) -> [ContentModel] {
     let before = model.afterTheEnd
     guard let operation else { return [before] }
-    var after = model
-    guard case .answer = after.expects(operation) else { return [after.afterTheEnd, before] }
-    var allowed = [after.afterTheEnd, before]
+    let outcomes = model.outcomes(of: operation)
+    var allowed = outcomes.map(\.next.afterTheEnd) + [before]
+    if !outcomes.contains(where: { if case .answer = $0.expected { true } else { false } }) { return allowed }
     switch operation {
     case .write(let writer, let text, _):
       guard let ref = model.held(writer) else { break }

@@ -105,8 +105,6 @@ public enum ContentCrashSuite {
     try await attempt.sequence(atMost: 30) {
       generator.mine = run.writers.filter { run.model.held($0) != nil }
       let operation = generator.draw(attempt, run.model, next: run.nextWriter)
-      // What an open writer tells of a total that it did not bring itself is left open; what the ref tells is asked for after every end.
-      if case .writerStatus = operation { return }
       let killer = places ? nil : attempt.chance(20) ? killing(subject.process, after: attempt.draw(4000)) : nil
       let fate = try await run.step(operation)
       try await killer?.value

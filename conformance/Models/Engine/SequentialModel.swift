@@ -33,6 +33,8 @@ package struct PossibleStates<Model: SequentialModel>: Sendable {
   /// Never empty. The first is the one that a contract without choices would have.
   package private(set) var all: [Model]
   package init(_ start: Model) { all = [start] }
+  /// - Parameter states: not empty, the likely one first.
+  package init(anyOf states: [Model]) { all = states }
   package var likely: Model { all[0] }
 
   /// Keeps the states that explain the answer. Returns what was expected if none does, and changes nothing.

@@ -36,6 +36,8 @@ public struct RestartContentSubject: Sendable {
   /// A way to the store of the process that runs now: asked for after every start.
   public var open: @Sendable () async throws -> any ContentStore
   public var digest: @Sendable ([UInt8]) -> Digest
+  /// What this store may do where the contract leaves it open.
+  public var rules: ContentRules
   /// The files of blobs, where they are known: one each, by the blob's digest.
   public var blobs: (@Sendable (Digest) -> String)?
   /// For how many seconds a store that was started again may still be putting in order what its end left.
@@ -43,11 +45,12 @@ public struct RestartContentSubject: Sendable {
   public var keep: (any Sendable)?
 
   public init(
-    process: any BackendProcess, blobs: (@Sendable (Digest) -> String)? = nil, settling: Double = 0, keep: (any Sendable)? = nil,
-    digest: @escaping @Sendable ([UInt8]) -> Digest,
+    process: any BackendProcess, rules: ContentRules = .store, blobs: (@Sendable (Digest) -> String)? = nil, settling: Double = 0,
+    keep: (any Sendable)? = nil, digest: @escaping @Sendable ([UInt8]) -> Digest,
     open: @escaping @Sendable () async throws -> any ContentStore
   ) {
     self.process = process
+    self.rules = rules
     self.open = open
     self.digest = digest
     self.blobs = blobs

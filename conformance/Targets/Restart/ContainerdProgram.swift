@@ -44,7 +44,10 @@ extension Target {
     target[RestartContentSubject.self] = { workspace in
       try needRoot()
       let running = try containerd.running(in: workspace)
-      return RestartContentSubject(process: running.child, settling: 10 * workspace.patience, digest: { Digest.of($0) }) { try await running.client().content }
+      let rules = containerd.isOurs ? ContentRules(wire: true, linking: .afterDeletion) : .service
+      return RestartContentSubject(process: running.child, rules: rules, settling: 10 * workspace.patience, digest: { Digest.of($0) }) {
+        try await running.client().content
+      }
     }
     return target
   }

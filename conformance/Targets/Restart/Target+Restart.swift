@@ -23,7 +23,9 @@ extension Target {
     self[RestartContentSubject.self] = { workspace in
       let root = workspace.directory + "/backend"
       let child = try victim(.content, root: root, in: workspace)
-      return RestartContentSubject(process: child, blobs: { "\(root)/blobs/\($0.algorithm.rawValue)/\($0.hex)" }, digest: { Digest.of($0) }) {
+      return RestartContentSubject(
+        process: child, rules: ContentRules(wire: true), blobs: { "\(root)/blobs/\($0.algorithm.rawValue)/\($0.hex)" }, digest: { Digest.of($0) }
+      ) {
         try await child.client(namespace: "conformance").content
       }
     }
@@ -52,7 +54,9 @@ extension Target {
     }
     self[RestartContentSubject.self] = { workspace in
       let running = try running(workspace)
-      return RestartContentSubject(process: running.child, digest: { Digest.of($0) }) { try await running.client().content }
+      return RestartContentSubject(process: running.child, rules: ContentRules(wire: true, linking: .afterDeletion), digest: { Digest.of($0) }) {
+        try await running.client().content
+      }
     }
   }
 }
