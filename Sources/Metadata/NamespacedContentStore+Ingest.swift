@@ -38,40 +38,47 @@ extension NamespacedContentStore {
   func writer(ref: String, expected: IngestExpectation) async throws -> any ContentWriter {
     if ref.isEmpty { throw ContainerdError.invalidArgument("ref must not be empty") }
     return try await store.contentGate.passing {
-      let backendRef = try await store.write { db -> String? in
-        try db.ensureNamespace(scope.namespace)
-        if let digest = expected.digest, try exists(db, digest) {
-          // In use by this lease all the same; the error is thrown outside the transaction, so that this stays.
-          try db.addToLease(scope, type: "content", id: digest.description)
-          return nil
-        }
-        return try open(db, ref, expected)
+      // One that was there, and is aborted while it is opened, is gone: the opening comes after, and makes a new one.
+      while true { if let writer = try await open(ref, expected) { return writer } }
+    }
+  }
+
+  /// nil if an ingest that was there was aborted meanwhile. The writer of one that was made here, and aborted, finds out at its next call.
+  private func open(_ ref: String, _ expected: IngestExpectation) async throws -> NamespacedContentWriter? {
+    let opened = try await store.write { db -> (backendRef: String, isNew: Bool)? in
+      try db.ensureNamespace(scope.namespace)
+      if let digest = expected.digest, try exists(db, digest) {
+        // In use by this lease all the same; the error is thrown outside the transaction, so that this stays.
+        try db.addToLease(scope, type: "content", id: digest.description)
+        return nil
       }
-      guard let backendRef else { throw ContainerdError.alreadyExists("content \(expected.digest?.description ?? "")") }
-      // A linking writer holds the ref without an ingest in the backend.
-      if store.holds.isTaken(backendRef) { throw locked(ref) }
-      let mode: NamespacedContentWriter.Mode
-      if let present = try await linkable(expected) {
-        mode = .linked(present)
-      } else {
-        // The backend's own hold comes first: nobody learns that the ref is held before the ingest can be told of.
-        mode = .uploading(try await backendWriter(ref, backendRef, size: expected.size))
-      }
-      guard let hold = store.holds.take(backendRef) else {
-        try await forget(mode, backendRef, onlyIfEmpty: true)
-        throw locked(ref)
-      }
-      do {
-        if try await store.read({ try ingest($0, ref) })?.backendRef != backendRef {
-          // Aborted since its row was made: nothing of it may be left in the backend, nor a writer that believes in it.
-          try await forget(mode, backendRef, onlyIfEmpty: false)
-          throw ContainerdError.notFound("ingest ref \(ref)")
-        }
-        return NamespacedContentWriter(owner: self, ref: ref, hold: hold, expected: expected, startedAt: store.now(), mode: mode)
-      } catch {
+      return try row(db, ref, expected)
+    }
+    guard let (backendRef, isNew) = opened else { throw ContainerdError.alreadyExists("content \(expected.digest?.description ?? "")") }
+    // A linking writer holds the ref without an ingest in the backend.
+    if store.holds.isTaken(backendRef) { throw locked(ref) }
+    let mode: NamespacedContentWriter.Mode
+    if let present = try await linkable(expected) {
+      mode = .linked(present)
+    } else {
+      // The backend's own hold comes first: nobody learns that the ref is held before the ingest can be told of.
+      mode = .uploading(try await backendWriter(ref, backendRef, size: expected.size))
+    }
+    guard let hold = store.holds.take(backendRef) else {
+      try await forget(mode, backendRef, onlyIfEmpty: true)
+      throw locked(ref)
+    }
+    do {
+      if try await store.read({ try ingest($0, ref) })?.backendRef != backendRef {
+        // Aborted since its row was made: nothing of it may be left in the backend, nor a writer that believes in it.
+        try await forget(mode, backendRef, onlyIfEmpty: false)
         store.holds.release(hold)
-        throw error
+        if !isNew { return nil }
       }
+      return NamespacedContentWriter(owner: self, ref: ref, hold: hold, expected: expected, startedAt: store.now(), mode: mode)
+    } catch {
+      store.holds.release(hold)
+      throw error
     }
   }
 
@@ -120,8 +127,8 @@ extension NamespacedContentStore {
     try Row.fetchOne(db, sql: "SELECT * FROM ingest WHERE namespace = ? AND ref = ?", arguments: [scope.namespace, ref]).map(Ingest.init)
   }
 
-  /// The ingest's row, made or renewed, and its place in the lease. Gives the backend's ref.
-  private func open(_ db: Database, _ ref: String, _ expected: IngestExpectation) throws -> String {
+  /// The ingest's row, made or renewed, and its place in the lease. Gives the backend's ref, and whether it was made.
+  private func row(_ db: Database, _ ref: String, _ expected: IngestExpectation) throws -> (backendRef: String, isNew: Bool) {
     try db.addToLease(scope, type: "ingests", id: ref)
     let expires = scope.lease == nil ? store.now().advanced(bySeconds: Self.ingestLifetime) : .never
     let digest = expected.digest?.description
@@ -129,13 +136,13 @@ extension NamespacedContentStore {
       try db.execute(
         sql: "UPDATE ingest SET expires = ?, expected = ? WHERE namespace = ? AND ref = ?",
         arguments: [expires.description, digest, scope.namespace, ref])
-      return existing.backendRef
+      return (existing.backendRef, false)
     }
     let backendRef = "\(scope.namespace)/\(try db.nextSequence())/\(ref)"
     try db.execute(
       sql: "INSERT INTO ingest (namespace, ref, backendRef, expected, expires) VALUES (?, ?, ?, ?, ?)",
       arguments: [scope.namespace, ref, backendRef, digest, expires.description])
-    return backendRef
+    return (backendRef, true)
   }
 
   /// nil if the backend has nothing of it (yet).
