@@ -51,7 +51,7 @@ judge containerd-native "snapshotter+grpc://$sock?name=native" containerd-1.6.20
 judge containerd-content "content+grpc://$sock" containerd-1.6.20-content
 judge containerd-differ "diff+grpc://$sock?snapshotter=overlayfs" containerd-1.6.20-differ "layers.model.apply layers.model.round-trip" \
   "each attempt meets another of the deviations that single cases show (docs/findings/files-and-layers.md)"
-judge containerd-daemon "daemon://$sock" containerd-1.6.20-content
+judge containerd-daemon "daemon://$sock" containerd-1.6.20-daemon
 # Crash and restart: each case starts a containerd of its own. Only what does not depend on the moment of a kill: what fails now and then is no known failure.
 lasting=()
 for cases in 'restart.*' crash.content.resume crash.content.free-ref crash.snapshots.leftovers crash.snapshots.stray-directory 'crash.snapshots.missing-*'; do

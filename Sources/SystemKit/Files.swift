@@ -132,6 +132,11 @@ public enum Files {
       } left: { entry throws(SystemError) in
         if unlinkat(entry.directory, entry.name, AT_REMOVEDIR) != 0 && clinux_errno() != ENOENT { throw SystemError.last("rmdir", entry.path) }
       }
-    } catch let error where error.errno == EXDEV { throw SystemError(errno: EBUSY, operation: "remove", object: path) }
+    } catch let error where error.errno == EXDEV {
+      throw SystemError(errno: EBUSY, operation: "remove", object: path)
+    } catch let error where error.errno == ENOENT {
+      // Another remover is at work in the same tree, and has come further: what is left is less.
+      try removeTree(path)
+    }
   }
 }

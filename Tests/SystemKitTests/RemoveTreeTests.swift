@@ -1,3 +1,4 @@
+import BlockingIO
 import CLinux
 import SystemKit
 import TestSupport
@@ -124,5 +125,22 @@ import Testing
     try Files.makeDirectories(scratch.path + "/a")
     #expect(throws: SystemError.self) { try Files.removeTree("\(scratch.path)/\(name)") }
     #expect(Files.exists(scratch.path + "/a"))
+  }
+
+  /// A collection and a commit may remove one directory at the same time.
+  @Test func severalRemoveOneTreeAtOnce() async throws {
+    let scratch = ScratchDirectory("remove-tree")
+    for round in 0..<20 {
+      let tree = "\(scratch.path)/\(round)"
+      for branch in 0..<10 {
+        try Files.makeDirectories("\(tree)/\(branch)/a/b")
+        try Files.writeAtomically([1], to: "\(tree)/\(branch)/a/file")
+      }
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for _ in 0..<4 { group.addTask { try await DedicatedThread.run { try Files.removeTree(tree) } } }
+        try await group.waitForAll()
+      }
+      #expect(!Files.exists(tree))
+    }
   }
 }

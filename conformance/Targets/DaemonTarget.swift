@@ -29,6 +29,9 @@ extension Target {
       try await daemonSubject(socket: place.path, snapshotter: place.parameters["snapshotter"] ?? "overlayfs", in: workspace)
     }
     target[DaemonSubject.self] = daemon
+    target[MetadataSubject.self] = { workspace in
+      try await sharedMetadata(socket: place.path, snapshotter: place.parameters["snapshotter"] ?? "overlayfs", in: workspace)
+    }
     target[CollectionSubject.self] = { workspace in
       var collections = try await daemon(workspace).collections
       collections.emptyNamespaces = true
@@ -52,6 +55,9 @@ extension Target {
       try await daemonSubject(socket: try await parts.serve(in: workspace), snapshotter: "overlayfs", in: workspace)
     }
     target.derive(CollectionSubject.self, from: DaemonSubject.self) { daemon, _ in daemon.collections }
+    target.derive(MetadataSubject.self, from: DaemonParts.self) { parts, workspace in
+      try await sharedMetadata(socket: try await parts.serve(in: workspace), snapshotter: "overlayfs", in: workspace)
+    }
     target.derive(ContentSubject.self, from: DaemonParts.self) { parts, workspace in
       let client = try await Connection.open(socket: try await parts.serve(in: workspace), namespace: "conformance", in: workspace)
       return ContentSubject(store: client.content, rules: ContentRules(wire: true, linking: .afterDeletion)) { Digest.of($0, $1) }

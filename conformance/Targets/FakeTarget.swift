@@ -8,7 +8,7 @@ import TestSupport
 extension Target {
   /// `inproc:fake`: every contract, on the in-memory fakes.
   static func fake(_ address: String) -> Target {
-    var target = Target(address: address, capabilities: [.truncation, .openReaders, .sha512, .closing, .handedContent])
+    var target = Target(address: address, capabilities: [.truncation, .openReaders, .sha512, .closing, .handedContent, .alone])
     target[ContentSubject.self] = { _ in ContentSubject(store: InMemoryContentStore()) { Digest.of($0, $1) } }
     target[SnapshotSubject.self] = { _ in SnapshotSubject(snapshotter: InMemorySnapshotter()) }
     target[LayerSubject.self] = { _ in

@@ -10,7 +10,7 @@ extension Target {
   /// `inproc:metadata`: the metadata store of this package on SQLite, over the in-memory fakes: its own contract, and those of the content and the
   /// snapshotter that it hands out.
   static func metadata(_ address: String) -> Target {
-    var target = Target(address: address, capabilities: [.truncation, .openReaders, .sha512])
+    var target = Target(address: address, capabilities: [.truncation, .openReaders, .sha512, .alone])
     target.offerMetadataVictims()
     @Sendable func store(_ workspace: Workspace, events: InMemoryEventExchange, now: @escaping @Sendable () -> Timestamp) throws -> SQLiteMetadataStore {
       try SQLiteMetadataStore(

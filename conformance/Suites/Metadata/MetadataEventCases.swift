@@ -2,7 +2,10 @@ import Protocols
 
 extension MetadataSuite {
   static let events: [ContractCase<MetadataSubject>] = [
-    ContractCase("metadata.events.told", "each change is told once, in order, in its namespace; what failed is not told", "Events: after it happened; EVT-01") {
+    ContractCase(
+      "metadata.events.told", "each change is told once, in order, in its namespace; what failed is not told", "Events: after it happened; EVT-01",
+      needs: [.alone]
+    ) {
       subject in
       let target = Descriptor(mediaType: "m", digest: subject.digest([1]), size: 1)
       let images = try subject.images()
@@ -22,7 +25,7 @@ extension MetadataSuite {
       try expectEqual(subject.published().map(\.event), expected, "events")
       try expectEqual(Set(subject.published().map(\.namespace)), ["n"], "namespaces of the events")
     },
-    ContractCase("metadata.events.namespaces", "namespaces are told under their own names", "Events; NS-02, EVT-01") { subject in
+    ContractCase("metadata.events.namespaces", "namespaces are told under their own names", "Events; NS-02, EVT-01", needs: [.alone]) { subject in
       let namespaces = subject.store.namespaces
       _ = try await namespaces.create(NamespaceRecord(name: "a", labels: ["k": "v"]))
       _ = try await namespaces.update(NamespaceRecord(name: "a", labels: ["k": "w"]), fields: ["labels"])
@@ -32,7 +35,7 @@ extension MetadataSuite {
         [.namespaceCreate(name: "a", labels: ["k": "v"]), .namespaceUpdate(name: "a", labels: ["k": "w"]), .namespaceDelete(name: "a")], "events")
       try expectEqual(Set(subject.published().map(\.namespace)), ["a"], "namespaces of the events")
     },
-    ContractCase("metadata.events.storage", "content and snapshots are told; a view is told to nobody", "Events; EVT-01") { subject in
+    ContractCase("metadata.events.storage", "content and snapshots are told; a view is told to nobody", "Events; EVT-01", needs: [.alone]) { subject in
       let digest = try await subject.blob("blob")
       try await subject.content().delete(digest)
       try await subject.layer("base")

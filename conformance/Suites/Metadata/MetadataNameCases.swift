@@ -11,13 +11,27 @@ extension MetadataSuite {
       try expectEqual(try await namespaces.get("b"), made, "what get returns")
       try await expectError(.alreadyExists, from: "a second creation") { _ = try await namespaces.create(NamespaceRecord(name: "a")) }
       try await namespaces.delete("a")
-      try await expectError(.notFound, from: "get after the deletion") { _ = try await namespaces.get("a") }
+      try expectEqual(try await namespaces.list().map(\.name), ["b"], "names after the deletion")
       try await expectError(.notFound, from: "a second deletion") { try await namespaces.delete("a") }
+    },
+    ContractCase(
+      "metadata.namespaces.get-missing", "a namespace that is not there is not found when it is asked for", "NamespaceStore.get; NS-04, ERR-01", level: .should
+    ) { subject in
+      try await expectError(.notFound, from: "get of a namespace that was never made") { _ = try await subject.store.namespaces.get("none") }
+      _ = try await subject.store.namespaces.create(NamespaceRecord(name: "a"))
+      try await subject.store.namespaces.delete("a")
+      try await expectError(.notFound, from: "get after the deletion") { _ = try await subject.store.namespaces.get("a") }
     },
     ContractCase("metadata.namespaces.bad-names", "a namespace's name is an identifier", "NamespaceStore; Identifiers; IDN-01") { subject in
       for name in ["", "a/b", "-a", "a-", "a..b", "a b", String(repeating: "a", count: 77)] {
         try await expectError(.invalidArgument, from: "creation of \"\(name)\"") { _ = try await subject.store.namespaces.create(NamespaceRecord(name: name)) }
       }
+      try expectEqual(try await subject.store.namespaces.list().count, 0, "namespaces made")
+    },
+    ContractCase(
+      "metadata.namespaces.bad-labels", "a label without a key is the caller's mistake, and makes no namespace", "NamespaceStore; Labels; NS-06, ERR-01",
+      level: .should
+    ) { subject in
       try await expectError(.invalidArgument, from: "a label with an empty key") {
         _ = try await subject.store.namespaces.create(NamespaceRecord(name: "a", labels: ["": "v"]))
       }
@@ -27,15 +41,24 @@ extension MetadataSuite {
       subject in
       let namespaces = subject.store.namespaces
       _ = try await namespaces.create(NamespaceRecord(name: "a", labels: ["a": "1", "b": "2"]))
-      let changed = try await namespaces.update(NamespaceRecord(name: "a", labels: ["a": "", "c": "3"]), fields: ["labels.a", "labels.c"])
-      try expectEqual(changed.labels, ["b": "2", "c": "3"], "labels")
-      try expectEqual(try await namespaces.update(NamespaceRecord(name: "a", labels: ["z": "1"]), fields: .all).labels, ["z": "1"], "labels for an empty mask")
+      _ = try await namespaces.update(NamespaceRecord(name: "a", labels: ["a": "", "c": "3"]), fields: ["labels.a", "labels.c"])
+      try expectEqual(try await namespaces.get("a").labels, ["b": "2", "c": "3"], "labels")
+      _ = try await namespaces.update(NamespaceRecord(name: "a", labels: ["z": "1"]), fields: .all)
+      try expectEqual(try await namespaces.get("a").labels, ["z": "1"], "labels for an empty mask")
       try await expectError(.invalidArgument, from: "update of the name") { _ = try await namespaces.update(NamespaceRecord(name: "a"), fields: ["name"]) }
-      try expectEqual(
-        try await namespaces.update(NamespaceRecord(name: "new", labels: ["k": "v"]), fields: ["labels.k"]).labels, ["k": "v"], "labels of a new one")
+      _ = try await namespaces.update(NamespaceRecord(name: "new", labels: ["k": "v"]), fields: ["labels.k"])
+      try expectEqual(try await namespaces.get("new").labels, ["k": "v"], "labels of a new one")
     },
     ContractCase(
-      "metadata.namespaces.held", "a namespace stays while anything is in it, and the error says what", "NamespaceStore.delete; law 3; CG-10; REF-M03"
+      "metadata.namespaces.update-answer", "an update answers with the namespace as it is then", "NamespaceStore.update; NS-06", level: .should
+    ) { subject in
+      _ = try await subject.store.namespaces.create(NamespaceRecord(name: "a", labels: ["a": "1", "b": "2"]))
+      let changed = try await subject.store.namespaces.update(NamespaceRecord(name: "a", labels: ["a": "9"]), fields: ["labels.a"])
+      try expectEqual(changed, NamespaceRecord(name: "a", labels: ["a": "9", "b": "2"]), "what update returns")
+    },
+    ContractCase(
+      "metadata.namespaces.held", "a namespace stays while anything is in it, and the error says what", "NamespaceStore.delete; law 3; CG-10; REF-M03",
+      needs: [.alone]
     ) {
       subject in
       let namespaces = subject.store.namespaces
@@ -192,7 +215,7 @@ extension MetadataSuite {
   ]
 
   static let scopes: [ContractCase<MetadataSubject>] = [
-    ContractCase("metadata.scopes.apart", "namespaces never see each other's names", "MetadataStore; CS-25; NS-02") { subject in
+    ContractCase("metadata.scopes.apart", "namespaces never see each other's names", "MetadataStore; CS-25; NS-02", needs: [.alone]) { subject in
       let digest = try await subject.blob("shared bytes", labels: ["k": "v"], in: "one")
       try await subject.image("i", digest, in: "one")
       try await subject.layer("base", in: "one")
@@ -219,11 +242,11 @@ extension MetadataSuite {
       try await content.delete(digest)
       try expectEqual(try await subject.digests(in: "one"), [digest], "blobs in one")
     },
-    ContractCase("metadata.scopes.unknown-snapshotter", "a snapshotter must be registered", "MetadataStore.snapshotter; REF-M06") { subject in
+    ContractCase("metadata.scopes.unknown-snapshotter", "a snapshotter must be registered", "MetadataStore.snapshotter; REF-M06", needs: [.alone]) { subject in
       try expect(subject.store.snapshotterNames.contains(subject.snapshotter), "\(subject.snapshotter) is not among \(subject.store.snapshotterNames)")
       try await expectError(.invalidArgument, from: "an unknown snapshotter") { _ = try subject.store.snapshotter("none", in: subject.scope()) }
     },
-    ContractCase("metadata.scopes.bad-namespace", "every scope needs a namespace", "MetadataStore; NS-01") { subject in
+    ContractCase("metadata.scopes.bad-namespace", "every scope needs a namespace", "MetadataStore; NS-01", needs: [.alone]) { subject in
       try await expectError(.invalidArgument, from: "images of the namespace \"\"") { _ = try subject.store.images(in: Scope(namespace: "")) }
       try await expectError(.invalidArgument, from: "content of the namespace \"a/b\"") { _ = try subject.store.content(in: Scope(namespace: "a/b")) }
     },

@@ -85,6 +85,11 @@ public struct MetadataSubject: Sendable {
   }
 }
 
+extension Capability {
+  /// Nobody else uses the store: it collects only when it is told to, says what it has collected, and what it publishes can be counted.
+  public static let alone = Capability("alone")
+}
+
 /// The contracts of `MetadataStore` and the stores in it. Its content and snapshotters also keep `ContentStoreSuite` and `SnapshotterSuite`.
 public enum MetadataSuite {
   public static let cases = namespaces + images + containers + leases + scopes + garbage + events

@@ -115,7 +115,10 @@ struct ContainerdProgram: Sendable {
     var collect: @Sendable () async throws -> Void {
       {
         try await call { leases, metadata in
-          _ = try await leases.create(.with { $0.id = "conformance-collects" }, metadata: metadata)
+          // One may be there, of a collection that was killed.
+          do { _ = try await leases.create(.with { $0.id = "conformance-collects" }, metadata: metadata) } catch let error as RPCError
+            where error.code == .alreadyExists
+          {}
           _ = try await leases.delete(
             .with {
               $0.id = "conformance-collects"

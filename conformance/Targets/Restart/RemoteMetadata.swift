@@ -11,6 +11,8 @@ struct RemoteMetadata: MetadataStore {
   let client: ContainerdClient
   let wire: WireConnection
   let snapshotterName: String
+  /// The namespace of the lease whose end makes it collect.
+  var collecting = "conformance-collects"
 
   var namespaces: any NamespaceStore { RemoteNamespaces(wire: wire) }
   func images(in scope: Scope) throws -> any ImageStore { of(scope).images }
@@ -22,8 +24,9 @@ struct RemoteMetadata: MetadataStore {
 
   /// A lease that is deleted, and waited for. What was collected is not told.
   func collectGarbage() async throws -> GarbageReport {
-    let leases = RemoteLeases(wire: wire, scope: Scope(namespace: "conformance-collects"))
-    _ = try await leases.create(LeaseRecord(id: "collects"))
+    let leases = RemoteLeases(wire: wire, scope: Scope(namespace: collecting))
+    // One may be there, of a collection that was killed.
+    do { _ = try await leases.create(LeaseRecord(id: "collects")) } catch let error as ContainerdError where error.code == .alreadyExists {}
     try await leases.delete("collects", sync: true)
     return GarbageReport()
   }
@@ -66,7 +69,7 @@ struct RemoteLeases: LeaseStore {
     }
   }
   func list(_ filters: FilterSet) async throws -> [LeaseRecord] {
-    try await call { try await leases.list(.init(), metadata: metadata).leases }.map {
+    try await call { try await leases.list(.with { $0.filters = filters.texts }, metadata: metadata).leases }.map {
       LeaseRecord(id: $0.id, labels: $0.labels, createdAt: Timestamp(seconds: $0.createdAt.seconds, nanoseconds: $0.createdAt.nanos))
     }
   }
