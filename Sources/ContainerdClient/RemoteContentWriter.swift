@@ -119,6 +119,9 @@ actor RemoteContentWriter: ContentWriter {
       request.expected = expected.digest?.description ?? ""
     }
     requests.yield(request)
+    // Nothing follows a commit. A stream that its caller has not ended is reset by grpc-go when it answers, and swift-nio-http2 closes a connection
+    // after 200 resets within 30 seconds.
+    if request.action == .commit { requests.finish() }
     var iterator = answers.makeAsyncIterator()
     do {
       guard let answer = try await iterator.next(isolation: #isolation) else { throw ContainerdError.unavailable("ingest \(ref): the write stream has ended") }
