@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The conformance suite on what Debian ships: containerd's snapshotters, content store, differ and daemon, runc, crun, the runc shim, and pull clients.
 # What is known of each stands in conformance/baselines, and is explained in docs/findings.md.
+# BUILD_DIR, JOBS and SEED as in run-conformance.sh; a red case is run once more here too.
 #   scripts/run-conformance-peers.sh [DIRECTORY FOR REPORTS]          (root)
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -34,7 +35,8 @@ finish() {
 trap finish EXIT
 for _ in $(seq 100); do ctr -a "$scratch/containerd.sock" version >/dev/null 2>&1 && break; sleep 0.1; done
 
-red=0
+seed=${SEED:-20261129}
+red=()
 judge() { # NAME ADDRESS BASELINE
   local known=()
   [ -f "conformance/baselines/$3.txt" ] && known=(--known-failing "conformance/baselines/$3.txt")
@@ -43,7 +45,7 @@ judge() { # NAME ADDRESS BASELINE
     echo "$1: not judged: $4: $5"
     for term in $4; do known+=(--skip "$term"); done
   fi
-  TMPDIR=$scratch "$program" run "$2" --jobs "$jobs" --name "$1" --output "$out/$1" --save "$out/$1.json" "${known[@]}" || red=1
+  TMPDIR=$scratch "$program" run "$2" --jobs "$jobs" --name "$1" --output "$out/$1" --save "$out/$1.json" --seed "$seed" --retry 1 "${known[@]}" || red+=("$1")
 }
 sock=$scratch/containerd.sock
 judge containerd-overlayfs "snapshotter+grpc://$sock?name=overlayfs" containerd-1.6.20-overlayfs
@@ -59,7 +61,7 @@ for cases in 'restart.*' crash.content.resume crash.content.free-ref crash.snaps
 done
 echo
 TMPDIR=$scratch "$program" run containerd:/usr/bin/containerd "${lasting[@]}" --jobs "$jobs" --name containerd-crash --output "$out/containerd-crash" \
-  --save "$out/containerd-crash.json" --known-failing conformance/baselines/containerd-1.6.20-crash.txt || red=1
+  --save "$out/containerd-crash.json" --known-failing conformance/baselines/containerd-1.6.20-crash.txt --seed "$seed" --retry 1 || red+=(containerd-crash)
 judge runc oci-runtime:/usr/sbin/runc runc-1.1.5
 judge crun oci-runtime:/usr/bin/crun crun-1.8.1
 judge containerd-shim-runc-v2 shim:/usr/bin/containerd-shim-runc-v2 containerd-shim-runc-v2-1.6.20
@@ -67,8 +69,8 @@ judge ctr-content-fetch "registry-client:ctr -a $sock -n {id} content fetch --pl
 judge skopeo "registry-client:skopeo copy --src-tls-verify=false docker://{ref} oci:{dir}/layout:x&verify=cat {dir}/layout/blobs/sha256/{hex}" skopeo-1.9.3
 judge ctr-images-pull "pipeline-client:ctr -a {socket} -n {namespace} images pull --plain-http --snapshotter {snapshotter} {ref}&fetch=ctr -a {socket} -n {namespace} content fetch --plain-http {ref}" ctr-1.6.20-pipeline
 echo
-"$program" matrix "$out"/*.json -o "$out/matrix.html" || red=1
+"$program" matrix "$out"/*.json -o "$out/matrix.html" || red+=(matrix)
 echo
-"$program" figures "$out"/*.json || red=1
+"$program" figures "$out"/*.json || red+=(figures)
 echo "reports: $out"
-exit $red
+[ ${#red[@]} = 0 ] || { echo "red: ${red[*]}" >&2; exit 1; }

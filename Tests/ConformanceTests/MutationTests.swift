@@ -52,4 +52,43 @@ import Testing
     let one = verdict(mutant(kills: [first.id]), [CaseResult(first, .timeout, detail: "no verdict")])
     #expect(one.state == .killed && one.byTimeoutOnly)
   }
+
+  private func matrix(
+    _ states: [MutantVerdict.State], must: Bool = false, control: MutantVerdict.State = .green, alarms: [CaseResult] = []
+  ) -> MutationReport {
+    func one(_ id: String, _ state: MutantVerdict.State, control: Bool) -> MutantVerdict {
+      var verdict = MutantVerdict(
+        id: id, sentence: "a fault", group: .content, base: "inproc:fake", control: control, state: state, killers: [], others: [], ran: 1,
+        byTimeoutOnly: false, detail: "", seconds: 0)
+      verdict.must = must
+      return verdict
+    }
+    return MutationReport(
+      seed: 1, seconds: 0, verdicts: states.enumerated().map { one("M\($0)", $1, control: false) } + [one("C", control, control: true)], falseAlarms: alarms,
+      idleMustCases: [])
+  }
+
+  @Test func oneOfTwentyMayLiveUnlessAMustCaseIsToKillIt() {
+    let killed = [MutantVerdict.State](repeating: .killed, count: 19)
+    #expect(matrix(killed + [.survived]).isGreen)
+    #expect(!matrix(killed + [.survived], must: true).isGreen)
+    #expect(!matrix(Array(killed.dropLast()) + [.survived]).isGreen)
+    #expect(matrix(killed + [.survived]).alive.map(\.id) == ["M19"])
+  }
+
+  @Test func aRedControlABlamedBackendOrNoMutantIsRed() {
+    #expect(!matrix([.killed], control: .falseAlarm).isGreen)
+    #expect(!matrix([.killed], alarms: [CaseResult(first, .fail)]).isGreen)
+    #expect(!matrix([]).isGreen)
+    #expect(matrix([.killed, .notHere]).isGreen)
+  }
+
+  @Test func whatPassedOnlyWhenRunAgainIsNotRedButSeen() {
+    var result = CaseResult(first, .pass)
+    #expect(!result.isRed && !result.isWavering)
+    result.earlier = ["fail: a key was lost"]
+    #expect(!result.isRed && result.isWavering)
+    result.leaks = ["mount /x"]
+    #expect(result.isRed && !result.isWavering)
+  }
 }

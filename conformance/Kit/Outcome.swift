@@ -42,6 +42,8 @@ public struct CaseResult: Codable, Sendable, Identifiable {
   public var actual: String?
   public var seconds: Double
   public var attempts: Int = 1
+  /// What earlier attempts said, where a red case was run again and passed then: not red, and not hidden either.
+  public var earlier: [String]?
   /// What the case left behind on this machine: mounts, processes, devices, sockets, files. A finding of its own.
   public var leaks: [String] = []
   public var steps: [Record.Step] = []
@@ -50,6 +52,11 @@ public struct CaseResult: Codable, Sendable, Identifiable {
   public var log: String = ""
   /// Of a known failure: the link to where it is discussed.
   public var link: String?
+
+  /// Whether this turns a run red.
+  public var isRed: Bool { outcome.isRed || (outcome == .pass && !leaks.isEmpty) }
+  /// Passed, but not at once.
+  public var isWavering: Bool { !isRed && earlier != nil }
 
   public init(
     _ info: CaseInfo, _ outcome: Outcome, detail: String = "", expected: String? = nil, actual: String? = nil, seconds: Double = 0, seed: UInt64 = 0
@@ -107,7 +114,7 @@ public struct RunReport: Codable, Sendable {
   public var executed: Int { results.count { $0.outcome != .skip && $0.outcome != .blocked } }
   /// A run that executed nothing has shown nothing.
   public var isGreen: Bool {
-    executed > 0 && leaks.isEmpty && (fileProblems ?? []).isEmpty && !results.contains { $0.outcome.isRed || ($0.outcome == .pass && !$0.leaks.isEmpty) }
+    executed > 0 && leaks.isEmpty && (fileProblems ?? []).isEmpty && !results.contains(where: \.isRed)
   }
 }
 

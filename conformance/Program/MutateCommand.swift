@@ -7,7 +7,10 @@ import ConformanceTargets
 struct MutateCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "mutate", abstract: "Proves the suite: good backends with one fault each, and who notices.",
-    discussion: "Ends with 0 if every mutant is killed for its intended reason, every control is green and no good backend is blamed.")
+    discussion: """
+      A mutant is killed if a case that is meant to notice it fails with the intended words. One that survives is tried with two more seeds.
+      Ends with 0 if every control is green, no good backend is blamed, and dead are: every mutant that a MUST case is meant to kill, and 95 of 100 of all.
+      """)
 
   @Argument(help: "Ids or globs of mutants, or group:hooks, or on:inproc:fake; by default all.")
   var mutants: [String] = []
@@ -43,16 +46,12 @@ struct MutateCommand: AsyncParsableCommand {
     }
     if let save { try saveText(asJSON(report), to: save) }
     print(json ? try asJSON(report) : MutationText.summary(report, whole: mutants.isEmpty), terminator: "")
-    if !MutationText.isGreen(report) { throw ExitCode(1) }
+    if !report.isGreen { throw ExitCode(1) }
   }
 }
 
 /// The kill matrix, for people.
 enum MutationText {
-  static func isGreen(_ report: MutationReport) -> Bool {
-    report.falseAlarms.isEmpty && report.verdicts.allSatisfy { [.killed, .green, .notHere].contains($0.state) } && !report.mutants.isEmpty
-  }
-
   static func line(_ verdict: MutantVerdict) -> String {
     let state = verdict.state.rawValue.padding(16)
     let by = verdict.killers.isEmpty ? "" : "  by " + verdict.killers.prefix(3).joined(separator: ", ") + (verdict.killers.count > 3 ? ", …" : "")
@@ -73,6 +72,10 @@ enum MutationText {
     for alarm in report.falseAlarms { lines.append("  false alarm: \(alarm.id) on the good backend: \(alarm.detail.split(separator: "\n").first ?? "")") }
     let unclear = report.mutants.filter { $0.byTimeoutOnly }
     if !unclear.isEmpty { lines.append("  noticed by time alone: \(unclear.map(\.id).joined(separator: ", "))") }
+    for verdict in report.verdicts where verdict.state == .falseAlarm { lines.append("  control noticed: \(line(verdict))") }
+    for verdict in report.alive { lines.append("  alive\(verdict.must ? " (MUST)" : ""): \(line(verdict))") }
+    let later = report.mutants.filter { $0.laterSeed != nil }
+    if !later.isEmpty { lines.append("  killed only with another seed: \(later.map { "\($0.id) (\($0.laterSeed ?? 0))" }.joined(separator: ", "))") }
     let elsewhere = report.verdicts.filter { $0.state == .notHere }
     if !elsewhere.isEmpty { lines.append("  cannot be judged on this machine: \(elsewhere.map(\.id).joined(separator: ", "))") }
     if whole, !report.idleMustCases.isEmpty { lines.append("  MUST cases that kill no mutant: \(report.idleMustCases.joined(separator: ", "))") }

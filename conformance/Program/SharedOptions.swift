@@ -30,6 +30,8 @@ struct RunningOptions: ParsableArguments {
   var jobs: Int = 2
   @Option(name: .customLong("repeat"), help: "Runs of each case; one that passes and fails is flaky.")
   var repeats: Int = 1
+  @Option(name: .customLong("retry"), help: "Runs a red case again so often; one that passes then is told of, and does not turn the run red.")
+  var retries: Int = 0
   @Option(help: "Where cases work; a directory on the file system that matters.")
   var scratch: String?
   @Option(help: "Files of known failures: id | symptom | link | expiry. Repeatable.")
@@ -44,8 +46,8 @@ struct RunningOptions: ParsableArguments {
   }
 
   func options(target: String) throws -> Runner.Options {
-    if !(patience > 0) || !(budget > 0) || !(timeout > 0) || jobs < 1 || repeats < 1 {
-      throw ValidationError("--patience, --budget and --timeout are more than 0, --jobs and --repeat at least 1")
+    if !(patience > 0) || !(budget > 0) || !(timeout > 0) || jobs < 1 || repeats < 1 || retries < 0 {
+      throw ValidationError("--patience, --budget and --timeout are more than 0, --jobs and --repeat at least 1, --retry not less than 0")
     }
     try Files.makeDirectories(scratchDirectory)
     var options = Runner.Options(
@@ -55,6 +57,7 @@ struct RunningOptions: ParsableArguments {
     options.limit = timeout
     options.jobs = jobs
     options.repeats = repeats
+    options.retries = retries
     for file in knownFailing { options.knownFailures.entries += try KnownFailures(parsing: contents(of: file), file: file).entries }
     return options
   }

@@ -50,7 +50,7 @@ enum CertificateReport {
     init(_ results: [CaseResult]) {
       cases = results.count
       passed = results.count { $0.outcome == .pass && $0.leaks.isEmpty }
-      red = results.count { $0.outcome.isRed || ($0.outcome == .pass && !$0.leaks.isEmpty) }
+      red = results.count(where: \.isRed)
       known = results.count { $0.outcome == .expectedFailure }
       skipped = results.count { $0.outcome == .skip }
     }

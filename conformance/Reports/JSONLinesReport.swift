@@ -50,6 +50,7 @@ enum JSONLinesReport {
     let seconds: Double
     let seed: UInt64
     let attempts: Int
+    let earlier: [String]?
     let log, again: String
 
     init(_ result: CaseResult, again: String) {
@@ -73,6 +74,7 @@ enum JSONLinesReport {
       seconds = result.seconds
       seed = result.seed
       attempts = result.attempts
+      earlier = result.earlier
       log = result.log
       self.again = again
     }

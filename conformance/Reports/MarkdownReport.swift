@@ -10,7 +10,7 @@ enum MarkdownReport {
     if !verdict.reasons.isEmpty { lines.append("") }
     lines += figures(report, context) + chapters(report)
     lines += report.findings.isEmpty ? [] : ["### Findings", ""] + report.findings.flatMap { finding($0, report) }
-    lines += skips(report) + others(report, context)
+    lines += wavering(report) + skips(report) + others(report, context)
     lines += [
       "<sub>\(cell(report.target)) · suite \(cell(report.suiteVersion)) · seed \(report.seed) · \(cell(report.started)) · \(duration(report.seconds)) · "
         + "\(cell(report.environment.distribution)), Linux \(cell(report.environment.kernel))</sub>"
@@ -33,7 +33,7 @@ enum MarkdownReport {
   private static func chapters(_ report: RunReport) -> [String] {
     var lines = ["| chapter | cases | passed | red | known | skipped |", "|---|--:|--:|--:|--:|--:|"]
     for (group, results) in report.chapters {
-      let red = results.count { $0.outcome.isRed || ($0.outcome == .pass && !$0.leaks.isEmpty) }
+      let red = results.count(where: \.isRed)
       let known = results.count { $0.outcome == .expectedFailure }
       let skipped = results.count { $0.outcome == .skip }
       let passed = results.count - red - known - skipped
@@ -59,6 +59,13 @@ enum MarkdownReport {
     if !result.info.threads.isEmpty { lines += ["See \(result.info.threads.map(thread).joined(separator: ", ")).", ""] }
     if let link = result.link { lines += ["Known: \(cell(link))", ""] }
     return lines + ["</details>", ""]
+  }
+
+  private static func wavering(_ report: RunReport) -> [String] {
+    let results = report.results.filter(\.isWavering)
+    if results.isEmpty { return [] }
+    return ["### Passed only when run again", ""]
+      + results.map { "- <code>\(markup($0.id))</code>: \(cell(String($0.earlier?.first?.split(separator: "\n").first ?? "")))" } + [""]
   }
 
   private static func skips(_ report: RunReport) -> [String] {

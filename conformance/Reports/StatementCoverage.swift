@@ -35,9 +35,8 @@ public struct StatementCoverage: Encodable, Sendable {
     // Cases cite ids of other lists too; those of the documents are told by their families.
     let families = Set(Statement.all.map { $0.id.prefix { $0 != "-" } })
     unknown = citing.filter { families.contains($0.key.prefix { $0 != "-" }) && Statement.with(id: $0.key) == nil }
-    // A statement that needs no case but has one counts as what it is: covered.
-    concerning = rows.count { $0.exempt == nil || !$0.cases.isEmpty }
-    covered = rows.count { !$0.cases.isEmpty }
+    concerning = rows.count { $0.exempt == nil }
+    covered = rows.count { $0.exempt == nil && !$0.cases.isEmpty }
   }
 
   public var isComplete: Bool { covered == concerning && unknown.isEmpty }

@@ -20,7 +20,7 @@ public struct TerminalReport: Sendable {
     var lines: [String] = []
     lines += chapters(report)
     for result in report.findings { lines += [""] + finding(result, report) }
-    lines += skips(report) + slowest(report) + [""] + verdict(report)
+    lines += wavering(report) + skips(report) + slowest(report) + [""] + verdict(report)
     return lines.joined(separator: "\n") + "\n"
   }
 
@@ -36,7 +36,7 @@ public struct TerminalReport: Sendable {
     return report.chapters.map { group, results in
       let shares = [
         (Style.green, results.count { $0.outcome == .pass && $0.leaks.isEmpty }, "█"),
-        (Style.red, results.count { $0.outcome.isRed || ($0.outcome == .pass && !$0.leaks.isEmpty) }, "▓"),
+        (Style.red, results.count(where: \.isRed), "▓"),
         (Style.yellow, results.count { $0.outcome == .expectedFailure }, "▒"), (Style.dim, results.count { $0.outcome == .skip }, "░"),
       ]
       var bar = ""
@@ -75,6 +75,13 @@ public struct TerminalReport: Sendable {
     if result.expected != nil, let note = result.detail.split(separator: "\n").first(where: { $0.hasPrefix("(known to fail") }) { add("but", String(note)) }
     if result.outcome.isRed { lines.append("    " + paint(pad("again", 9), .dim) + " " + report.rerun(result.id)) }
     return lines
+  }
+
+  private func wavering(_ report: RunReport) -> [String] {
+    let results = report.results.filter(\.isWavering)
+    if results.isEmpty { return [] }
+    return ["", paint("passed only when run again:", .yellow)]
+      + results.map { "  \($0.id): \(clean(String($0.earlier?.first?.split(separator: "\n").first ?? "")))" }
   }
 
   private func skips(_ report: RunReport) -> [String] {

@@ -38,6 +38,10 @@ public struct MutantVerdict: Codable, Sendable, Identifiable {
   public var byTimeoutOnly: Bool
   public var detail: String
   public var seconds: Double
+  /// Whether a MUST case is among those that are meant to notice it.
+  public var must = false
+  /// The seed with which it was killed, if not at once with the run's own: the fault shows only in some of the histories that chance makes.
+  public var laterSeed: UInt64?
 }
 
 /// The kill matrix: every mutant, every case that was meant to notice it, and whether the good backends stayed green.
@@ -53,6 +57,13 @@ public struct MutationReport: Codable, Sendable {
 
   public var mutants: [MutantVerdict] { verdicts.filter { !$0.control && $0.state != .notHere } }
   public var killed: Int { mutants.count { $0.state == .killed } }
+  /// Mutants that nobody killed, or for another reason than the intended one.
+  public var alive: [MutantVerdict] { mutants.filter { $0.state != .killed } }
+  /// Controls are green, no good backend is blamed, each mutant that a MUST case is meant to kill is dead, and at least 95 of 100 of all are.
+  public var isGreen: Bool {
+    falseAlarms.isEmpty && !mutants.isEmpty && verdicts.allSatisfy { !$0.control || $0.state == .green } && alive.allSatisfy { !$0.must }
+      && killed * 100 >= mutants.count * 95
+  }
   public var controlsGreen: Int { verdicts.count { $0.state == .green } }
 }
 
@@ -99,6 +110,11 @@ public struct MutationRun: Sendable {
       let start = ContinuousClock.now
       let results = batch(mutant.base, mutant: mutant.id).run(cases, in: "\(place)/m\(index)")
       var verdict = Self.judge(mutant, results: results, good: base)
+      let meant = cases.filter { contract in mutant.kills.contains { Glob($0).matches(contract.id) } }
+      verdict.must = meant.contains { $0.info.level == .must }
+      for later in 1...Self.laterSeeds where [.survived, .wrongSymptom].contains(verdict.state) {
+        again(mutant, meant, seed: options.seed &+ UInt64(later), place: "\(place)/m\(index)-\(later)", good: base, &verdict)
+      }
       verdict.seconds = Self.seconds(since: start)
       progress(.mutant(verdict, done: done.next(), of: mutants.count))
       return verdict
@@ -111,6 +127,20 @@ public struct MutationRun: Sendable {
       seed: options.seed, seconds: Self.seconds(since: began), verdicts: verdicts,
       falseAlarms: good.values.flatMap { $0.values }.filter { $0.outcome.isRed }.sorted { $0.id < $1.id },
       idleMustCases: must.subtracting(killers).sorted())
+  }
+
+  /// With how many more seeds a mutant is tried that survived the run's own.
+  static let laterSeeds = 2
+
+  /// What chance did not show with one seed it may with the next. A kill counts only if the good backend passes with that seed as well.
+  private func again(_ mutant: Mutant, _ meant: [AnyCase], seed: UInt64, place: String, good: [String: CaseResult], _ verdict: inout MutantVerdict) {
+    let results = batch(mutant.base, mutant: mutant.id, seed: seed).run(meant, in: place)
+    let second = Self.judge(mutant, results: results, good: good)
+    guard second.state == .killed else { return }
+    let killers = meant.filter { second.killers.contains($0.id) }
+    guard batch(mutant.base, mutant: nil, seed: seed).run(killers, in: "\(place)-good").contains(where: { !$0.isRed }) else { return }
+    (verdict.state, verdict.killers, verdict.detail, verdict.laterSeed) = (.killed, second.killers, second.detail, seed)
+    verdict.byTimeoutOnly = second.byTimeoutOnly
   }
 
   private func scope(of mutant: Mutant) throws -> [AnyCase] {
@@ -166,9 +196,9 @@ public struct MutationRun: Sendable {
       others: others, ran: results.count, byTimeoutOnly: !right.isEmpty && right.allSatisfy { $0.outcome == .timeout }, detail: detail, seconds: 0)
   }
 
-  private func batch(_ target: String, mutant: String?) -> Batch {
+  private func batch(_ target: String, mutant: String?, seed: UInt64? = nil) -> Batch {
     Batch(
-      program: options.program, target: target, mutant: mutant, seed: options.seed, patience: options.patience, budget: options.budget,
+      program: options.program, target: target, mutant: mutant, seed: seed ?? options.seed, patience: options.patience, budget: options.budget,
       limit: mutant == nil ? options.limit : min(options.limit, 40))
   }
 

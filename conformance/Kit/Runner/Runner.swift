@@ -19,6 +19,8 @@ public struct Runner: Sendable {
     /// Cases at once.
     public var jobs = 2
     public var repeats = 1
+    /// How often a red case is run again: one that passes then is told of, and does not turn the run red.
+    public var retries = 0
     /// Where the cases' directories are made.
     public var scratch: String
     public var knownFailures = KnownFailures()
@@ -59,7 +61,7 @@ public struct Runner: Sendable {
     let state = State()
     let results = try await parallel(cases, jobs: options.jobs) { index, contract in
       progress(.began(contract.info))
-      let result = try await judge(contract, target: target, directory: "\(place)/c\(index)", state: state)
+      let result = try await persistent(contract, target: target, directory: "\(place)/c\(index)", state: state)
       progress(.ended(result, done: state.done.next(), of: cases.count))
       return result
     }
@@ -74,6 +76,18 @@ public struct Runner: Sendable {
     try await DedicatedThread.run { try Files.removeTree(place) }
     keeper.dismiss()
     return (results, late + LeakAudit.Machine.now().leaks(since: before))
+  }
+
+  /// Judges a case, and once more if it is red and that may be: a fault of the backend that lasts is red again.
+  private func persistent(_ contract: AnyCase, target: Target, directory: String, state: State) async throws -> CaseResult {
+    var result = try await judge(contract, target: target, directory: directory, state: state)
+    var earlier: [String] = []
+    while result.isRed, ![.blocked, .unexpectedPass].contains(result.outcome), earlier.count < options.retries, !options.interruption.isSet {
+      earlier.append("\(result.outcome.rawValue): \(result.detail)\(result.leaks.map { "; left behind: \($0)" }.joined())")
+      result = try await judge(contract, target: target, directory: "\(directory)-retry\(earlier.count)", state: state)
+    }
+    if !earlier.isEmpty { (result.attempts, result.earlier) = (earlier.count + 1, earlier) }
+    return result
   }
 
   private func judge(_ contract: AnyCase, target: Target, directory: String, state: State) async throws -> CaseResult {

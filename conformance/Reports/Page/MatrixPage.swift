@@ -19,7 +19,7 @@ public enum MatrixPage {
       let name = "<b>\(markup(report.name))</b>"
       let title = (number < pages.count ? pages[number] : nil).map { "<a href=\"\(markup($0))\">\(name)</a>" } ?? name
       let verdict = Verdict(report)
-      let red = report.results.count { $0.outcome.isRed || ($0.outcome == .pass && !$0.leaks.isEmpty) }
+      let red = report.results.count(where: \.isRed)
       let why = verdict.reasons.map(markup).joined(separator: "<br>")
       return """
         <tr><td>\(title)<br><code class="faint">\(markup(report.target))</code></td><td>\(verdict.word.rawValue)\

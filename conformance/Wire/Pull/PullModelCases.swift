@@ -93,7 +93,7 @@ public enum PullModelSuite {
       if wantsToken, request.kind != .token, !request.target.hasPrefix("/elsewhere"), request.token != "the-token" { return RegistryFault.challenge(registry) }
       guard request.method == "GET" || request.kind == .token, let place = place(of: request, image) else { return nil }
       let number = counts.next(place)
-      guard let fault = faults.first(where: { $0.place == place && $0.strikes(number) }) else { return nil }
+      guard let fault = faults.first(where: { $0.place == place && $0.strikes(number) }), !fault.isAnotherImage(for: request) else { return nil }
       return fault.changed(registry.usual(request), request, registry)
     }
   }

@@ -92,6 +92,16 @@ struct RegistryFault: Hashable, Sendable, CustomStringConvertible {
 
   func strikes(_ number: Int) -> Bool { number >= first && (times == 0 || number < first + times) }
 
+  /// Whether a client has nothing to find it out by: a manifest that is asked for by its tag may be any manifest, and a client that goes by the header's
+  /// digest must compare it, but none must go by it (DS-10).
+  func isAnotherImage(for request: RegistryRequest) -> Bool {
+    guard case .manifest(let reference) = request.kind, !reference.contains(":") else { return false }
+    return switch kind {
+    case .wrongByte, .longer: true
+    default: false
+    }
+  }
+
   /// What the registry answers instead.
   func changed(_ usual: RegistryReply, _ request: RegistryRequest, _ registry: FaultyRegistry) -> RegistryReply {
     var reply = usual
