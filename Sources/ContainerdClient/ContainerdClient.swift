@@ -15,8 +15,9 @@ public struct ContainerdClient: Sendable {
   public var scope: Scope
 
   /// Connects for the time of the body. `unavailable` if nobody listens.
+  /// - Parameter interceptors: see every call on its way, the first of them before the others.
   public static func with<Value: Sendable>(
-    socket: String, namespace: String, _ body: @Sendable (ContainerdClient) async throws -> Value
+    socket: String, namespace: String, interceptors: [any ClientInterceptor] = [], _ body: @Sendable (ContainerdClient) async throws -> Value
   ) async throws -> Value {
     let transport = try Transport(
       target: .unixDomainSocket(path: socket, authority: "localhost"), transportSecurity: .plaintext,
@@ -28,7 +29,7 @@ public struct ContainerdClient: Sendable {
           channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(PingShield(at: .client), position: .first) }
         }
       })
-    let client = GRPCClient(transport: transport)
+    let client = GRPCClient(transport: transport, interceptors: interceptors)
     // In a task of its own: when the body is cancelled, what undoes its work still needs the connection.
     let connections = Task { try await client.runConnections() }
     let result: Result<Value, any Error>

@@ -82,6 +82,32 @@ toward() { sed "s|^SOCKET=.*|SOCKET=$WORK/$2/s.sock|" "$1"; }
   for name in good parents writable; do unserve "$name"; done
 }
 
+@test "a script of messages tells a server that says NotFound from one that says something else" {
+  serve right ""
+  serve vague 's|Code.NOT_FOUND|Code.UNKNOWN|'
+  print wire.status.not-found "snapshotter+grpc://$WORK/right/s.sock" "$WORK/k.sh"
+  run decide "$WORK/k.sh"
+  [ "$status" -eq 0 ] && [[ "${lines[-1]}" == "KEPT: wire.status.not-found"* ]] || { echo "$output"; false; }
+  toward "$WORK/k.sh" vague >"$WORK/l.sh"
+  run decide "$WORK/l.sh"
+  [ "$status" -eq 1 ] && [[ "${lines[-1]}" == "BROKEN: wire.status.not-found"*"expected status not found, came status unknown"* ]] || { echo "$output"; false; }
+  print wire.status.not-found "snapshotter+grpc://$WORK/vague/s.sock" "$WORK/m.sh"
+  run decide "$WORK/m.sh"
+  [ "$status" -eq 1 ] || { echo "$output"; false; }
+  for name in right vague; do unserve "$name"; done
+}
+
+@test "a script of messages decides about a daemon, in namespaces that it takes away" {
+  "$BUILD_DIR/containerd-ref" serve --root "$WORK/ref/root" --state "$WORK/ref/state" --address "$WORK/ref.sock" >"$WORK/ref.log" 2>&1 3>&- &
+  echo $! >"$WORK/ref.pid"
+  for _ in $(seq 100); do [ ! -S "$WORK/ref.sock" ] || break; sleep 0.1; done
+  print daemon.lease.resources "daemon://$WORK/ref.sock" "$WORK/n.sh"
+  run decide "$WORK/n.sh"
+  [ "$status" -eq 0 ] && [[ "${lines[-1]}" == "KEPT: daemon.lease.resources"* ]] || { echo "$output"; false; }
+  [ -z "$(ctr -a "$WORK/ref.sock" namespaces ls -q)" ]
+  kill "$(cat "$WORK/ref.pid")"
+}
+
 @test "a script of command lines tells a good runtime from one whose start is not heard" {
   print oci.create.config-edited oci-runtime:runc "$WORK/i.sh"
   run decide "$WORK/i.sh"

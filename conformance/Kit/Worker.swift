@@ -79,6 +79,8 @@ public enum Worker {
       result.outcome = words.contains(Self.backendIsGone) || words.contains(Self.backendIsUseless) ? .blocked : .error
       result.detail = words
     }
+    // What undoes the case's work is no part of it.
+    let steps = Array(workspace.record.steps.suffix(200))
     let problems = await workspace.endings.run()
     if result.outcome != .blocked, let gone = problems.first(where: { $0.hasPrefix(Self.backendIsGone) }) {
       // It answered when the case began: it died of what the case did.
@@ -91,7 +93,7 @@ public enum Worker {
     }
     let took = started.duration(to: .now).components
     result.seconds = Double(took.seconds) + Double(took.attoseconds) / 1e18
-    result.steps = Array(workspace.record.steps.suffix(200))
+    result.steps = steps
     return result
   }
 

@@ -40,7 +40,7 @@ struct ReproCommand: AsyncParsableCommand {
       return .failure(.init("the case came to no verdict here, \(result.outcome.rawValue): \(result.detail)"))
     }
     let writer: ScriptWriter
-    switch try ScriptWriter.make(target, subject: contract.info.subject) {
+    switch try ScriptWriter.make(target, subject: contract.info.subject, steps: result.steps) {
     case .success(let made): writer = made
     case .failure(let reason): return .failure(reason)
     }
@@ -49,6 +49,7 @@ struct ReproCommand: AsyncParsableCommand {
     if generated, choices.isEmpty {
       return .failure(.init("it makes hundreds of sequences by chance, and none of them was answered wrongly"))
     }
+    if writer.onTheWire, result.steps.count >= 200 { return .failure(.init("it makes hundreds of calls, of which the last are kept")) }
     var expectation: Expectation?
     for reference in writer.references where contract.concerns(reference) && contract.missing(in: reference).isEmpty {
       // Twice: what differs from run to run is no answer to rely on.
@@ -56,7 +57,12 @@ struct ReproCommand: AsyncParsableCommand {
         let run = try await good(contract, reference, seed: result.seed, choices: choices)
         guard let record = run else { break }
         if record.together { return .failure(.init("its calls are made at once by several clients, and tools make one after another")) }
-        if expectation == nil { expectation = Expectation(record.steps) } else { expectation?.allow(record.steps, butLast: false) }
+        switch (expectation, writer.onTheWire) {
+        case (nil, false): expectation = Expectation(record.steps)
+        case (nil, true): expectation = Expectation(calls: result.steps, answers: record.steps)
+        case (_, false): expectation?.allow(record.steps, butLast: false)
+        case (_, true): expectation?.agree(with: record.steps)
+        }
       }
     }
     if expectation == nil, !broken { expectation = Expectation(result.steps) }

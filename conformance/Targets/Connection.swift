@@ -10,14 +10,15 @@ import SystemKit
 /// A connection that lives as long as a case.
 enum Connection {
   /// Connects, and hangs up when the case is over. A `SuiteError` says why nobody answers.
-  static func open(socket: String, namespace: String, in workspace: Workspace) async throws -> ContainerdClient {
+  /// - Parameter recorder: writes the calls down.
+  static func open(socket: String, namespace: String, recorder: RecordedCalls? = nil, in workspace: Workspace) async throws -> ContainerdClient {
     try await requireListener(socket)
     workspace.endings.add { try await requireListener(socket) }
     let (over, end) = AsyncStream.makeStream(of: Void.self)
     let (clients, connected) = AsyncStream.makeStream(of: ContainerdClient.self)
     let holding = Task {
       defer { connected.finish() }
-      try await ContainerdClient.with(socket: socket, namespace: namespace) { client in
+      try await ContainerdClient.with(socket: socket, namespace: namespace, interceptors: recorder.map { [$0] } ?? []) { client in
         connected.yield(client)
         for await _ in over {}
       }

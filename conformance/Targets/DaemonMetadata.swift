@@ -50,8 +50,9 @@ extension Target {
   /// The names that a daemon keeps, in namespaces that are removed when the case is over.
   static func sharedMetadata(socket: String, snapshotter: String, in workspace: Workspace) async throws -> MetadataSubject {
     let prefix = Namespaces.fresh(in: workspace) + "-"
-    let client = try await Connection.open(socket: socket, namespace: prefix + "n", in: workspace)
-    let wire = try WireConnection(socket: socket)
+    let recorder = RecordedCalls(record: workspace.record)
+    let client = try await Connection.open(socket: socket, namespace: prefix + "n", recorder: recorder, in: workspace)
+    let wire = try WireConnection(socket: socket, interceptors: [recorder])
     workspace.endings.add {
       for space in try await RemoteNamespaces(wire: wire).list() where space.name.hasPrefix(prefix) {
         var inside = client

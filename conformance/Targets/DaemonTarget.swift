@@ -67,8 +67,9 @@ extension Target {
 
   private static func daemonSubject(socket: String, snapshotter: String, in workspace: Workspace) async throws -> DaemonSubject {
     let namespace = Namespaces.fresh(in: workspace)
-    let client = try await Connection.open(socket: socket, namespace: namespace, in: workspace)
-    let wire = try WireConnection(socket: socket)
+    let recorder = RecordedCalls(record: workspace.record)
+    let client = try await Connection.open(socket: socket, namespace: namespace, recorder: recorder, in: workspace)
+    let wire = try WireConnection(socket: socket, interceptors: [recorder])
     workspace.endings.add {
       let left = DaemonLeftovers(client: client, wire: wire, namespace: namespace, snapshotter: snapshotter)
       try await left.remove()

@@ -30,7 +30,7 @@ extension Target {
     self[ContentSubject.self] = { workspace in try await subject(Namespaces.fresh(in: workspace), workspace) }
     self[WireContentSubject.self] = { workspace in
       let namespace = Namespaces.fresh(in: workspace)
-      return WireContentSubject(socket: socket, namespace: namespace, content: try await subject(namespace, workspace))
+      return WireContentSubject(socket: socket, namespace: namespace, content: try await subject(namespace, workspace)).recorded(in: workspace)
     }
   }
 }

@@ -46,11 +46,11 @@ extension Target {
         let client = try await Connection.open(socket: socket, namespace: namespace, in: workspace)
         let held = try await Namespaces.lease(client, namespace, socket: socket, in: workspace)
         workspace.endings.add { try await empty(held.snapshotter(name)) }
-        return WireSnapshotterSubject(socket: socket, snapshotter: name, namespace: namespace, lease: held.scope.lease)
+        return WireSnapshotterSubject(socket: socket, snapshotter: name, namespace: namespace, lease: held.scope.lease).recorded(in: workspace)
       }
       let client = try await Connection.open(socket: socket, namespace: "conformance", in: workspace)
       try await SharedStore(snapshotter: client.snapshotter("conformance"), socket: socket).claim(mayEmpty: mayEmpty, in: workspace)
-      return WireSnapshotterSubject(socket: socket, snapshotter: "conformance", namespace: "conformance")
+      return WireSnapshotterSubject(socket: socket, snapshotter: "conformance", namespace: "conformance").recorded(in: workspace)
     }
     return target
   }

@@ -9,9 +9,46 @@ struct Expectation {
     /// Empty where anything may come.
     var answer: String
   }
-  var steps: [Step]
+  var steps: [Step] = []
 
   init(_ good: [Record.Step]) { steps = good.map { Step(text: $0.text, call: $0.script, answer: $0.answer ?? "") } }
+
+  /// The calls of one run, as far as a good one made the same in its order, with what the good one was told.
+  init(calls: [Record.Step], answers good: [Record.Step]) {
+    let answers = good.filter { $0.script != nil }
+    var next = 0
+    for step in calls {
+      guard let call = step.script else {
+        steps.append(Step(text: step.text, answer: ""))
+        continue
+      }
+      guard next < answers.count, Self.method(call) == Self.method(answers[next].script ?? "") else { break }
+      steps.append(Step(text: step.text, call: call, answer: answers[next].answer ?? ""))
+      next += 1
+    }
+  }
+
+  /// The other good run agrees in the order of its calls, or what it was told is not compared.
+  mutating func agree(with good: [Record.Step]) {
+    let answers = good.filter { $0.script != nil }
+    var next = 0
+    for index in steps.indices where steps[index].call != nil {
+      let other = next < answers.count ? answers[next].answer ?? "" : ""
+      next += 1
+      if steps[index].answer != other { steps[index].answer = Self.common(steps[index].answer, other) }
+    }
+  }
+
+  /// A call without its messages: those name what is another in each run.
+  private static func method(_ call: String) -> String { call.split(separator: " ").prefix(call.hasPrefix("call ") ? 2 : 1).joined(separator: " ") }
+
+  /// Of two answers on the wire the values that are in both; nothing of two other ones that differ.
+  private static func common(_ ours: String, _ theirs: String) -> String {
+    if ours == theirs || isSame(ours, theirs) { return ours }
+    let (first, second) = (ours.split(separator: "\n"), Set(theirs.split(separator: "\n")))
+    guard let status = first.first, status.hasPrefix("status "), second.contains(status) else { return "" }
+    return first.filter(second.contains).joined(separator: "\n")
+  }
 
   private var calls: [String] { steps.compactMap(\.call) }
 
@@ -26,7 +63,7 @@ struct Expectation {
       let (ours, theirs) = (steps[index].answer, told[next].answer ?? "")
       next += 1
       if ours == theirs || Self.isSame(ours, theirs) { continue }
-      steps[index].answer = Self.refusals.contains(ours) && Self.refusals.contains(theirs) ? "refused" : ""
+      steps[index].answer = Self.refusals.contains(ours) && Self.refusals.contains(theirs) ? "refused" : Self.common(ours, theirs)
     }
   }
 

@@ -10,9 +10,11 @@ struct ScriptWriter {
   let parts: [String]
   /// Backends that are good, by what this program knows.
   let references: [Target]
+  /// Whether the calls are those of the run itself, message by message, with the answers of a good run to the same methods.
+  var onTheWire = false
 
   /// nil with a reason where the target is nothing that public tools can reach.
-  static func make(_ target: String, subject: String) throws -> Result<ScriptWriter, Reason> {
+  static func make(_ target: String, subject: String, steps: [Record.Step]) throws -> Result<ScriptWriter, Reason> {
     if target.hasPrefix("inproc:") { return .failure(Reason("the backend lives inside of the suite's own process, where no tool reaches it")) }
     switch subject {
     case "Snapshot":
@@ -40,14 +42,47 @@ struct ScriptWriter {
           settings: ["RUNTIME=(\(words.map(shellQuoted).joined(separator: " ")))"],
           parts: [ScriptRuntimes.parent, ScriptBasics.start, ScriptRuntimes.calls],
           references: ["refrun", "runc", "crun"].compactMap { try? Target(at: "oci-runtime:\($0)") }))  // what is not installed is no reference
-    case "WireSnapshotter": return .failure(Reason("it is about messages and statuses as they stand on the wire, which ctr does not show"))
+    case "WireSnapshotter":
+      guard let (socket, name) = Target.snapshotterAddress(target) else { break }
+      let settings = [
+        "SOCKET=\(shellQuoted(socket))", "SNAPSHOTTER=\(shellQuoted(name ?? "conformance"))", "WHOLE=\(name == nil ? "" : "yes")",
+        name == nil ? "NAMESPACE=conformance" : "NAMESPACE=repro-$$-$RANDOM", "LEASE=",
+        "LIST=\(Target.listOfSnapshots(of: name ?? "conformance"))",
+      ]
+      return .success(
+        ScriptWriter(
+          settings: settings, parts: [ScriptBasics.start, ScriptSockets.calls, ScriptCalls.calls, ScriptSnapshots.calls, ScriptSnapshots.begin],
+          references: [try Target(at: "inproc:grpc").recorded(snapshotter: "overlayfs")], onTheWire: true))
+    case "WireContent":
+      guard let socket = Target.socket(of: target) else { break }
+      return .success(
+        ScriptWriter(
+          settings: ["SOCKET=\(shellQuoted(socket))", "NAMESPACE=repro-$$-$RANDOM"],
+          parts: [ScriptBasics.start, ScriptSockets.calls, ScriptCalls.calls, ScriptSockets.content],
+          references: [try Target(at: "inproc:grpc").recorded(snapshotter: "overlayfs")], onTheWire: true))
+    case "Daemon", "Metadata", "Collection":
+      guard let (socket, snapshotter) = Target.daemonAddress(target) else { break }
+      guard let prefix = Self.prefix(of: steps) else { return .failure(Reason("it makes no call in a namespace of its own")) }
+      return .success(
+        ScriptWriter(
+          settings: ["SOCKET=\(shellQuoted(socket))", "SNAPSHOTTER=\(shellQuoted(snapshotter))", "PREFIX=\(prefix)", "NAMESPACE=none", "LEASE="],
+          parts: [ScriptBasics.start, ScriptCalls.calls, ScriptCalls.daemon], references: [try Target(at: "inproc:daemon")], onTheWire: true))
     case "Shim": return .failure(Reason("it speaks ttrpc with the shim and listens to its events, which no public tool does"))
-    case "Daemon": return .failure(Reason("it asks the daemon for what ctr has no words for: resources of leases, labels and collections"))
     case "Layer", "Mount": return .failure(Reason("it hands archives and files from one part to the next, which no public tool does"))
     case "Pull", "RegistryClient", "Registry": return .failure(Reason("the registry that misbehaves is the suite's own, and ends with the case"))
     default: break
     }
     return .failure(Reason("no public tool speaks to what the chapter judges (\(subject))"))
+  }
+
+  /// What the namespaces of the case begin with: the mark of who ran it.
+  private static func prefix(of steps: [Record.Step]) -> String? {
+    for step in steps {
+      if let found = step.script?.firstMatch(of: /conformance(-[0-9a-z]+)+/) {
+        return found.output.0.split(separator: "-").prefix(4).joined(separator: "-")
+      }
+    }
+    return nil
   }
 
   struct Reason: Error {

@@ -176,10 +176,14 @@ enum GRPCFrame {
     for message in messages {
       // Every field of these messages can be written down.
       guard let body: [UInt8] = try? message.serializedBytes() else { return "" }
-      let count = UInt32(body.count)
-      text += hex([0, UInt8(count >> 24), UInt8(count >> 16 & 255), UInt8(count >> 8 & 255), UInt8(count & 255)] + body)
+      text += frame(body)
     }
     return text
+  }
+  /// A message that has been written down, behind the five bytes that say how long it is.
+  static func frame(_ body: [UInt8]) -> String {
+    let count = UInt32(body.count)
+    return hex([0, UInt8(count >> 24), UInt8(count >> 16 & 255), UInt8(count >> 8 & 255), UInt8(count & 255)] + body)
   }
   static func hex(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
 }

@@ -1,5 +1,6 @@
 import ConformanceKit
 import ConformanceSuites
+import ConformanceWireSuites
 
 extension Target {
   /// The same, with every call written down as a script would make it: what a good backend answers is what a script expects.
@@ -22,6 +23,32 @@ extension Target {
         return subject
       }
     }
+    if let offer = self[WireSnapshotterSubject.self] { target[WireSnapshotterSubject.self] = { try await offer($0).recorded(in: $0) } }
+    if let offer = self[WireContentSubject.self] {
+      target[WireContentSubject.self] = { workspace in
+        var subject = try await offer(workspace)
+        subject.content.store = RecordingContentStore(base: subject.content.store, record: workspace.record, tool: [], answers: Answers())
+        return subject.recorded(in: workspace)
+      }
+    }
     return target
+  }
+}
+
+extension WireSnapshotterSubject {
+  /// With every call written down, in front of whatever else stands between.
+  func recorded(in workspace: Workspace) -> Self {
+    var subject = self
+    subject.interceptors.insert(RecordedCalls(record: workspace.record, namespace: namespace, lease: lease ?? ""), at: 0)
+    return subject
+  }
+}
+
+extension WireContentSubject {
+  /// With every listing written down, in front of whatever else stands between.
+  func recorded(in workspace: Workspace) -> Self {
+    var subject = self
+    subject.interceptors.insert(RecordedCalls(record: workspace.record, namespace: namespace), at: 0)
+    return subject
   }
 }

@@ -17,6 +17,12 @@ extension Target {
     return nil
   }
 
+  /// The socket of a whole daemon, and the snapshotter that cases use there; nil if the address is of another form.
+  public static func daemonAddress(_ address: String) -> (socket: String, snapshotter: String)? {
+    guard let parts = try? SocketAddress(address, scheme: "daemon", parameters: ["snapshotter"]) else { return nil }  // none, or not well-formed
+    return (parts.path, parts.parameters["snapshotter"] ?? "overlayfs")
+  }
+
   /// How a runtime is called here; nil if the address is of another form.
   public static func runtimeWords(_ address: String) throws -> [String]? {
     guard let (program, options) = try programAddress(address, scheme: "oci-runtime:") else { return nil }
