@@ -71,6 +71,7 @@ let core: [Target] = [
   module("InMemoryFakes", ["Protocols", "Hashing"]),
   module("LocalContentStore", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing"]),
   module("LayerArchive", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "CArchive", "CISAL", "CZlib", "CZstd"]),
+  module("LayerIndex", ["Protocols", "SystemKit", "CLinux", "Hashing", "CArchive", "CZlib", "CZstd"]),
   module("SnapshotIndex", ["Protocols", "SystemKit", grdb]),
   module("OverlaySnapshotter", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "SnapshotIndex"]),
   module("Metadata", ["Protocols", "SystemKit", "BlockingIO", grdb]),
@@ -105,6 +106,7 @@ let core: [Target] = [
       "LayerArchive", "LocalContentStore", "OverlaySnapshotter", "InMemoryFakes", "Protocols", "Hashing", "SystemKit", "CLinux", "ConformanceSuites",
       "TestSupport",
     ]),
+  tests("LayerIndexTests", ["LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux", "TestSupport"]),
   tests("OverlaySnapshotterTests", ["OverlaySnapshotter", "SnapshotIndex", "Protocols", "SystemKit", "CLinux", "ConformanceSuites", "TestSupport"]),
   tests("MetadataTests", ["Metadata", "InMemoryFakes", "Hashing", "Protocols", "ConformanceSuites", "TestSupport", grdb]),
   tests("ImageTests", ["ImagePull", "ImageUnpack", "OCI", "InMemoryFakes", "Protocols", "Hashing", "TestSupport"]),
@@ -131,7 +133,7 @@ let network: [Target] = [
   .executableTarget(
     name: "containerd-ref",
     dependencies: [
-      "Protocols", "OCI", "ContainerSpec", "SystemKit", "CLinux", "BlockingIO", "Hashing", "LocalContentStore", "LayerArchive", "Metadata",
+      "Protocols", "OCI", "ContainerSpec", "SystemKit", "CLinux", "BlockingIO", "Hashing", "LocalContentStore", "LayerArchive", "LayerIndex", "Metadata",
       "OverlaySnapshotter", "ImagePull", "ImageUnpack", "RegistryFetcher", "EmbeddedRegistry", "ContainerdAPI", "GRPCTransport",
       "GRPCFrontend", "ContainerdClient", "DaemonConfiguration", "ShimRuntime", grpcCore, swiftProtobuf, nioCore, nioPosix, logging, argumentParser,
     ],

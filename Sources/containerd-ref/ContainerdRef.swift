@@ -24,7 +24,7 @@ struct ContainerdRef: AsyncParsableCommand {
     subcommands: [],
     groupedSubcommands: [
       CommandGroup(name: "Containers", subcommands: [RunCommand.self, ExecCommand.self, PsCommand.self, KillCommand.self, RmCommand.self]),
-      CommandGroup(name: "Images", subcommands: [PullCommand.self, ImagesCommand.self, RegistryCommand.self]),
+      CommandGroup(name: "Images", subcommands: [PullCommand.self, ImagesCommand.self, IndexCommand.self, RegistryCommand.self]),
       CommandGroup(name: "Daemon", subcommands: [ServeCommand.self, ConfigCommand.self, EventsCommand.self]),
     ])
 

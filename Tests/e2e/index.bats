@@ -1,0 +1,59 @@
+#!/usr/bin/env bats
+# Indexes of layers by the command line, beside tar and gzip. Needs no root.
+
+load lib
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+  export WORK=$(mktemp -d /tmp/ref-index-XXXXXX)
+  mkdir -p "$WORK/tree/etc" "$WORK/tree/usr"
+  seq 1 200000 >"$WORK/tree/usr/numbers"
+  head -c 3000000 /dev/urandom >"$WORK/tree/usr/noise"
+  echo "a line" >"$WORK/tree/etc/motd"
+  tar -C "$WORK/tree" -cf "$WORK/layer.tar" .
+  gzip -k "$WORK/layer.tar"
+}
+teardown_file() { rm -rf "$WORK"; }
+
+@test "an index is made, is right, and gives every file back" {
+  for layer in layer.tar layer.tar.gz; do
+    "$DAEMON" index build "$WORK/$layer"
+    "$DAEMON" index verify "$WORK/$layer.idx" "$WORK/$layer"
+    for file in usr/numbers usr/noise etc/motd; do
+      "$DAEMON" index cat "$WORK/$layer.idx" "$WORK/$layer" "$file" | cmp - "$WORK/tree/$file"
+    done
+  done
+}
+
+@test "its facts are those of the layer" {
+  run --separate-stderr "$DAEMON" index inspect --json "$WORK/layer.tar.gz.idx"
+  [ "$status" -eq 0 ]
+  [ "$(jq -r .blob <<<"$output")" = "sha256:$(sha256sum <"$WORK/layer.tar.gz" | cut -d ' ' -f 1)" ]
+  [ "$(jq -r .diffID <<<"$output")" = "sha256:$(sha256sum <"$WORK/layer.tar" | cut -d ' ' -f 1)" ]
+  [ "$(jq -r .digest <<<"$output")" = "sha256:$(sha256sum <"$WORK/layer.tar.gz.idx" | cut -d ' ' -f 1)" ]
+  [ "$(jq .files <<<"$output")" -eq 3 ]
+  "$DAEMON" index inspect --files "$WORK/layer.tar.gz.idx" | grep -F ./usr/numbers
+}
+
+@test "a small file is read out of a part of the layer" {
+  run --separate-stderr "$DAEMON" index cat --facts "$WORK/layer.tar.gz.idx" "$WORK/layer.tar.gz" etc/motd
+  [ "$output" = "a line" ]
+  read=$(sed -E 's/.* out of ([0-9]+) of .*/\1/' <<<"$stderr")
+  [ "$read" -lt $(($(stat -c %s "$WORK/layer.tar.gz") / 2)) ]
+}
+
+@test "a damaged layer, another layer and a damaged index are told, each by name" {
+  cp "$WORK/layer.tar.gz" "$WORK/bad.gz"
+  printf '\x55' | dd of="$WORK/bad.gz" bs=1 seek=1000000 conv=notrunc status=none
+  run "$DAEMON" index verify "$WORK/layer.tar.gz.idx" "$WORK/bad.gz"
+  [ "$status" -eq 1 ] && [[ "$output" == *"expected sha256:"* ]] || { echo "$output"; false; }
+  run "$DAEMON" index verify "$WORK/layer.tar.gz.idx" "$WORK/layer.tar"
+  [ "$status" -eq 1 ] && [[ "$output" == *"layer.tar has "*" bytes"* ]] || { echo "$output"; false; }
+  head -c 5000 "$WORK/layer.tar.gz.idx" >"$WORK/bad.idx"
+  run "$DAEMON" index inspect "$WORK/bad.idx"
+  [ "$status" -eq 1 ] && [[ "$output" == *"$WORK/bad.idx: layer index"* ]] || { echo "$output"; false; }
+  run "$DAEMON" index build --digest "sha256:$(printf '0%.0s' {1..64})" -o "$WORK/never.idx" "$WORK/layer.tar.gz"
+  [ "$status" -eq 1 ] && [ ! -e "$WORK/never.idx" ]
+  run "$DAEMON" index cat "$WORK/layer.tar.gz.idx" "$WORK/layer.tar.gz" no/such
+  [ "$status" -eq 1 ] && [[ "$output" == *'"no/such"'*"not found"* ]] || { echo "$output"; false; }
+}
