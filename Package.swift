@@ -72,6 +72,8 @@ let core: [Target] = [
   module("LocalContentStore", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing"]),
   module("LayerArchive", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "CArchive", "CISAL", "CZlib", "CZstd"]),
   module("LayerIndex", ["Protocols", "SystemKit", "CLinux", "Hashing", "CArchive", "CZlib", "CZstd"]),
+  .target(name: "CFuse", path: "Sources/CFuse", exclude: readme(in: "Sources/CFuse")),
+  module("FuseServer", ["LayerIndex", "CFuse", "Protocols", "SystemKit", "CLinux"]),
   module("SnapshotIndex", ["Protocols", "SystemKit", grdb]),
   module("OverlaySnapshotter", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "SnapshotIndex"]),
   module("Metadata", ["Protocols", "SystemKit", "BlockingIO", grdb]),
@@ -107,6 +109,7 @@ let core: [Target] = [
       "TestSupport",
     ]),
   tests("LayerIndexTests", ["LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux", "TestSupport"]),
+  tests("FuseServerTests", ["FuseServer", "CFuse", "LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux", "TestSupport"]),
   tests("OverlaySnapshotterTests", ["OverlaySnapshotter", "SnapshotIndex", "Protocols", "SystemKit", "CLinux", "ConformanceSuites", "TestSupport"]),
   tests("MetadataTests", ["Metadata", "InMemoryFakes", "Hashing", "Protocols", "ConformanceSuites", "TestSupport", grdb]),
   tests("ImageTests", ["ImagePull", "ImageUnpack", "OCI", "InMemoryFakes", "Protocols", "Hashing", "TestSupport"]),
@@ -133,7 +136,8 @@ let network: [Target] = [
   .executableTarget(
     name: "containerd-ref",
     dependencies: [
-      "Protocols", "OCI", "ContainerSpec", "SystemKit", "CLinux", "BlockingIO", "Hashing", "LocalContentStore", "LayerArchive", "LayerIndex", "Metadata",
+      "Protocols", "OCI", "ContainerSpec", "SystemKit", "CLinux", "BlockingIO", "Hashing", "LocalContentStore", "LayerArchive", "LayerIndex", "FuseServer",
+      "Metadata",
       "OverlaySnapshotter", "ImagePull", "ImageUnpack", "RegistryFetcher", "EmbeddedRegistry", "ContainerdAPI", "GRPCTransport",
       "GRPCFrontend", "ContainerdClient", "DaemonConfiguration", "ShimRuntime", grpcCore, swiftProtobuf, nioCore, nioPosix, logging, argumentParser,
     ],

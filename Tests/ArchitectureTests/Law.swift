@@ -12,7 +12,7 @@ enum Layers {
   static let content: Set = ["LocalContentStore"]
   static let snapshots: Set = ["OverlaySnapshotter", "SnapshotIndex"]
   static let archives: Set = ["LayerArchive"]
-  static let indexing: Set = ["LayerIndex"]
+  static let lazy: Set = ["LayerIndex", "FuseServer", "CFuse"]
   static let unpacking: Set = ["ImageUnpack"]
   static let metadata: Set = ["Metadata"]
   static let specs: Set = ["ContainerSpec"]
@@ -24,7 +24,7 @@ enum Layers {
   static let registry: Set = ["EmbeddedRegistry"]
 
   static let all: [Set<String>] = [
-    fetching, content, snapshots, archives, indexing, unpacking, metadata, specs, configuration, shimManagement, runtime, services, client, registry,
+    fetching, content, snapshots, archives, lazy, unpacking, metadata, specs, configuration, shimManagement, runtime, services, client, registry,
   ]
   static let storage = content.union(snapshots).union(archives).union(unpacking).union(metadata)
 

@@ -57,3 +57,24 @@ teardown_file() { rm -rf "$WORK"; }
   run "$DAEMON" index cat "$WORK/layer.tar.gz.idx" "$WORK/layer.tar.gz" no/such
   [ "$status" -eq 1 ] && [[ "$output" == *'"no/such"'*"not found"* ]] || { echo "$output"; false; }
 }
+
+@test "layers are mounted, read as they are unpacked, and unmounted at the end" {
+  [ "$(id -u)" = 0 ] || skip "mounting needs root"
+  [ -e /dev/fuse ] || skip "there is no /dev/fuse"
+  mkdir "$WORK/upper" "$WORK/mnt"
+  echo more >"$WORK/upper/more"
+  mkdir "$WORK/upper/etc"
+  : >"$WORK/upper/etc/.wh.motd"
+  tar -C "$WORK/upper" -cf "$WORK/upper.tar" .
+  "$DAEMON" index build "$WORK/upper.tar"
+  "$DAEMON" index mount "$WORK/layer.tar.gz.idx" "$WORK/layer.tar.gz" "$WORK/upper.tar.idx" "$WORK/upper.tar" "$WORK/mnt" >"$WORK/said" 2>"$WORK/log" 3>&- &
+  pid=$!
+  for _ in $(seq 100); do [ ! -s "$WORK/said" ] || break; sleep 0.1; done
+  diff -r "$WORK/mnt/usr" "$WORK/tree/usr"
+  [ "$(cat "$WORK/mnt/more")" = more ]
+  [ ! -e "$WORK/mnt/etc/motd" ]
+  kill "$pid"
+  wait "$pid"
+  ! findmnt "$WORK/mnt"
+  [ ! -s "$WORK/log" ] || { cat "$WORK/log"; false; }
+}

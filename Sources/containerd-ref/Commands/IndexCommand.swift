@@ -2,6 +2,7 @@ import ArgumentParser
 import BlockingIO
 import CLinux
 import Foundation
+import FuseServer
 import Hashing
 import LayerIndex
 import Protocols
@@ -17,8 +18,9 @@ struct IndexCommand: AsyncParsableCommand {
         containerd-ref index inspect layer.idx
         containerd-ref index verify layer.idx layer.tar.gz
         containerd-ref index cat layer.idx layer.tar.gz etc/passwd
+        containerd-ref index mount layer.idx layer.tar.gz /mnt
       """,
-    subcommands: [Build.self, Inspect.self, Verify.self, Cat.self])
+    subcommands: [Build.self, Inspect.self, Verify.self, Cat.self, Mount.self])
 
   struct Build: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Read a layer once and make its index.")
@@ -160,6 +162,60 @@ struct IndexCommand: AsyncParsableCommand {
       }
       try await DedicatedThread.run { FileHandle.standardOutput.write(Data(bytes)) }
       if facts { Output.error("\(bytes.count) bytes of \(name) out of \(read) of the layer's \(size) bytes\n") }
+    }
+  }
+}
+
+extension IndexCommand {
+  struct Mount: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Mount layers read-only, unpacking what is read.",
+      discussion: """
+        The layers come from below, each as its index and its file; last is the directory. Runs until SIGTERM or SIGINT, or until somebody unmounts it:
+
+          containerd-ref index mount base.idx base.tar.gz app.idx app.tar.gz /mnt
+
+        Prints a line when it is mounted. Needs root.
+        """)
+    @Argument(help: "INDEX LAYER [INDEX LAYER …] DIRECTORY")
+    var words: [String]
+    @Option(help: "Bytes of unpacked spans that are kept in memory.")
+    var cache: Int = 64 << 20
+
+    func validate() throws {
+      if words.count < 3 || words.count % 2 == 0 { throw ValidationError("say an index and a file for each layer, and then the directory") }
+      if cache < 0 { throw ValidationError("--cache \(cache) must not be less than 0") }
+    }
+
+    func run() async throws {
+      let (words, cache) = (words, cache)
+      let signals = StopSignals()
+      let mount = try await DedicatedThread.run {
+        let target = words[words.count - 1]
+        var layers: [(index: LayerIndex, source: any LayerSource)] = []
+        for place in stride(from: 0, to: words.count - 1, by: 2) {
+          let (index, _) = try LayerForm.read(words[place])
+          let blob = try BlobFile(path: words[place + 1])
+          if blob.size != index.size {
+            throw ContainerdError(.dataLoss, "\(words[place + 1]) has \(blob.size) bytes, the layer of \(words[place]) \(index.size)")
+          }
+          layers.append((index, blob))
+        }
+        return try FuseMount(layers, at: target, room: cache) { Failure.say($0) }
+      }
+      Output.text("\(mount.target): \(mount.nodes) files of \(words.count / 2) layers\n")
+      try await withThrowingTaskGroup(of: Bool.self) { group in
+        group.addTask {
+          try await DedicatedThread.run { mount.waitForEnd() }
+          return false
+        }
+        group.addTask {
+          await signals.wait()
+          return true
+        }
+        if try await group.next() == true { try await DedicatedThread.run { try mount.unmount() } }
+        group.cancelAll()
+      }
     }
   }
 }

@@ -1,0 +1,295 @@
+#include "CFuse.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <linux/limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+// Layers never change: what the kernel knows it may know for ever.
+#define FOREVER 0x7fffffffu
+#define READ_AHEAD (1u << 20)
+#define LARGEST_WRITE (1u << 20)
+#define BUFFER (LARGEST_WRITE + (64u << 10))
+
+static int reply(int device, uint64_t number, int error, const struct iovec *parts, int count) {
+  struct iovec all[4];
+  struct fuse_out_header head = {.len = sizeof head, .error = -error, .unique = number};
+  all[0] = (struct iovec){&head, sizeof head};
+  int used = 1;
+  for (int i = 0; i < count && !error; i++) {
+    if (parts[i].iov_len == 0) continue;
+    all[used++] = parts[i];
+    head.len += parts[i].iov_len;
+  }
+  for (;;) {
+    if (writev(device, all, used) >= 0) return 0;
+    if (errno != EINTR && errno != EAGAIN) return errno;
+  }
+}
+
+static void fail(int device, const struct fuse_in_header *request, int error) { reply(device, request->unique, error, NULL, 0); }
+
+static void answer(int device, const struct fuse_in_header *request, const void *bytes, size_t count) {
+  struct iovec part = {(void *)bytes, count};
+  reply(device, request->unique, 0, &part, 1);
+}
+
+int cfuse_reply(int device, uint64_t number, int error, const void *bytes, size_t count) {
+  struct iovec part = {(void *)bytes, count};
+  return reply(device, number, error, &part, 1);
+}
+
+static void attributes_of(const cfuse_tree *tree, uint32_t place, struct fuse_attr *out) {
+  const cfuse_node *node = &tree->nodes[place];
+  memset(out, 0, sizeof *out);
+  out->ino = (uint64_t)place + 1;
+  out->size = node->size;
+  out->blocks = (node->size + 511) / 512;
+  out->atime = out->mtime = out->ctime = (uint64_t)node->seconds;
+  out->atimensec = out->mtimensec = out->ctimensec = node->nanoseconds;
+  out->mode = node->mode;
+  out->nlink = node->links;
+  out->uid = node->owner;
+  out->gid = node->group;
+  // The kernel's own form of a device's number, 12 and 20 bits (include/linux/kdev_t.h, new_encode_dev).
+  out->rdev = (node->minor & 0xff) | (node->major << 8) | ((node->minor & ~0xffu) << 12);
+  out->blksize = 4096;
+}
+
+static void entry_of(const cfuse_tree *tree, uint32_t place, struct fuse_entry_out *out) {
+  memset(out, 0, sizeof *out);
+  out->nodeid = (uint64_t)place + 1;
+  out->entry_valid = out->attr_valid = FOREVER;
+  attributes_of(tree, place, &out->attr);
+}
+
+int64_t cfuse_find(const cfuse_tree *tree, uint32_t directory, const char *name, size_t length) {
+  const cfuse_node *node = &tree->nodes[directory];
+  uint32_t low = 0, high = node->count;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    const cfuse_name *found = &tree->names[node->first + middle];
+    size_t common = found->length < length ? found->length : length;
+    int order = memcmp(tree->text + found->text, name, common);
+    if (order == 0) order = found->length < length ? -1 : found->length > length;
+    if (order == 0) return found->node;
+    if (order < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return -1;
+}
+
+static void init(int device, const struct fuse_in_header *request, const struct fuse_init_in *in) {
+  struct fuse_init_out out = {.major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION};
+  if (in->major < FUSE_KERNEL_VERSION) return fail(device, request, EPROTO);
+  // To a newer major version the answer is ours alone; the kernel asks again.
+  if (in->major == FUSE_KERNEL_VERSION) {
+    uint32_t wanted = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS | FUSE_CACHE_SYMLINKS | FUSE_MAX_PAGES |
+                      FUSE_NO_OPEN_SUPPORT | FUSE_NO_OPENDIR_SUPPORT;
+    out.minor = in->minor < FUSE_KERNEL_MINOR_VERSION ? in->minor : FUSE_KERNEL_MINOR_VERSION;
+    out.flags = wanted & in->flags;
+    out.max_readahead = READ_AHEAD;
+    out.max_background = 64;
+    out.congestion_threshold = 48;
+    out.max_write = LARGEST_WRITE;
+    out.max_pages = LARGEST_WRITE / 4096;
+    out.time_gran = 1;
+  }
+  answer(device, request, &out, sizeof out);
+}
+
+// Entries 0 and 1 are "." and ".."; what stands at `offset` is the next to be told.
+static void list(int device, const cfuse_tree *tree, const struct fuse_in_header *request, const struct fuse_read_in *in, uint32_t place, uint8_t *buffer) {
+  int plus = request->opcode == FUSE_READDIRPLUS;
+  const cfuse_node *node = &tree->nodes[place];
+  uint32_t room = in->size < LARGEST_WRITE ? in->size : LARGEST_WRITE;
+  uint32_t used = 0;
+  for (uint64_t next = in->offset; next < (uint64_t)node->count + 2; next++) {
+    const cfuse_name *name = next < 2 ? NULL : &tree->names[node->first + (next - 2)];
+    const char *text = next == 0 ? "." : next == 1 ? ".." : (const char *)tree->text + name->text;
+    uint32_t length = next < 2 ? (uint32_t)next + 1 : name->length;
+    uint32_t child = next == 0 ? place : next == 1 ? node->parent : name->node;
+    uint32_t head = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
+    uint32_t whole = FUSE_DIRENT_ALIGN(head + length);
+    if (whole > room - used) break;
+    memset(buffer + used, 0, whole);
+    struct fuse_dirent *entry = (struct fuse_dirent *)(buffer + used);
+    if (plus) {
+      struct fuse_direntplus *both = (struct fuse_direntplus *)(buffer + used);
+      // A node 0 says: no entry, the name alone.
+      if (next >= 2) entry_of(tree, child, &both->entry_out);
+      entry = &both->dirent;
+    }
+    entry->ino = (uint64_t)child + 1;
+    entry->off = next + 1;
+    entry->namelen = length;
+    entry->type = tree->nodes[child].mode >> 12;
+    memcpy(entry->name, text, length);
+    used += whole;
+  }
+  answer(device, request, buffer, used);
+}
+
+static void list_attributes(int device, const cfuse_tree *tree, const struct fuse_in_header *request, const cfuse_node *node, uint32_t room) {
+  struct fuse_getxattr_out size = {0};
+  for (uint32_t i = 0; i < node->attribute_count; i++) size.size += tree->attributes[node->attribute + i].name_length + 1;
+  if (room == 0) return answer(device, request, &size, sizeof size);
+  if (size.size > room) return fail(device, request, ERANGE);
+  char names[XATTR_LIST_MAX];
+  if (size.size > sizeof names) return fail(device, request, E2BIG);
+  uint32_t used = 0;
+  for (uint32_t i = 0; i < node->attribute_count; i++) {
+    const cfuse_attribute *attribute = &tree->attributes[node->attribute + i];
+    memcpy(names + used, tree->text + attribute->name, attribute->name_length);
+    used += attribute->name_length;
+    names[used++] = 0;
+  }
+  answer(device, request, names, used);
+}
+
+static void get_attribute(
+    int device, const cfuse_tree *tree, const struct fuse_in_header *request, const cfuse_node *node, uint32_t room, const char *name, size_t length) {
+  for (uint32_t i = 0; i < node->attribute_count; i++) {
+    const cfuse_attribute *attribute = &tree->attributes[node->attribute + i];
+    if (attribute->name_length != length || memcmp(tree->text + attribute->name, name, length) != 0) continue;
+    struct fuse_getxattr_out size = {.size = attribute->value_length};
+    if (room == 0) return answer(device, request, &size, sizeof size);
+    if (attribute->value_length > room) return fail(device, request, ERANGE);
+    return answer(device, request, tree->text + attribute->value, attribute->value_length);
+  }
+  fail(device, request, ENODATA);
+}
+
+static void statistics(int device, const cfuse_tree *tree, const struct fuse_in_header *request) {
+  struct fuse_statfs_out out = {0};
+  out.st.bsize = out.st.frsize = 4096;
+  out.st.blocks = (tree->bytes + 4095) / 4096;
+  out.st.files = tree->node_count;
+  out.st.namelen = 255;
+  answer(device, request, &out, sizeof out);
+}
+
+static void handle(int device, const cfuse_tree *tree, cfuse_reader read, void *context, const struct fuse_in_header *request, size_t length, uint8_t *out) {
+  const uint8_t *body = (const uint8_t *)(request + 1);
+  size_t size = length - sizeof *request;
+  switch (request->opcode) {
+    case FUSE_INIT:
+      if (size < 8) return fail(device, request, EINVAL);
+      return init(device, request, (const struct fuse_init_in *)body);
+    case FUSE_STATFS: return statistics(device, tree, request);
+    case FUSE_DESTROY: return fail(device, request, 0);
+    // Nobody waits for an answer to these.
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+    case FUSE_INTERRUPT: return;
+    // The kernel remembers: nothing is asked again when files are opened, closed or searched.
+    case FUSE_OPEN:
+    case FUSE_OPENDIR:
+    case FUSE_FLUSH:
+    case FUSE_ACCESS:
+    case FUSE_LSEEK: return fail(device, request, ENOSYS);
+    case FUSE_RELEASE:
+    case FUSE_RELEASEDIR: return fail(device, request, 0);
+    default: break;
+  }
+  if (request->nodeid == 0 || request->nodeid > tree->node_count) return fail(device, request, ESTALE);
+  uint32_t place = (uint32_t)(request->nodeid - 1);
+  const cfuse_node *node = &tree->nodes[place];
+  switch (request->opcode) {
+    case FUSE_LOOKUP: {
+      struct fuse_entry_out entry;
+      if (!S_ISDIR(node->mode)) return fail(device, request, ENOTDIR);
+      int64_t found = cfuse_find(tree, place, (const char *)body, strnlen((const char *)body, size));
+      if (found >= 0) {
+        entry_of(tree, (uint32_t)found, &entry);
+      } else {
+        // A node 0 is remembered too: nothing is called so, and never will be.
+        memset(&entry, 0, sizeof entry);
+        entry.entry_valid = FOREVER;
+      }
+      return answer(device, request, &entry, sizeof entry);
+    }
+    case FUSE_GETATTR: {
+      struct fuse_attr_out attributes = {.attr_valid = FOREVER};
+      attributes_of(tree, place, &attributes.attr);
+      return answer(device, request, &attributes, sizeof attributes);
+    }
+    case FUSE_READLINK:
+      if (!S_ISLNK(node->mode)) return fail(device, request, EINVAL);
+      return answer(device, request, tree->text + node->target, node->target_length);
+    case FUSE_READDIR:
+    case FUSE_READDIRPLUS:
+      if (!S_ISDIR(node->mode)) return fail(device, request, ENOTDIR);
+      if (size < sizeof(struct fuse_read_in)) return fail(device, request, EINVAL);
+      return list(device, tree, request, (const struct fuse_read_in *)body, place, out);
+    case FUSE_READ: {
+      const struct fuse_read_in *in = (const struct fuse_read_in *)body;
+      if (size < sizeof *in) return fail(device, request, EINVAL);
+      if (!S_ISREG(node->mode)) return fail(device, request, EISDIR);
+      if (in->offset >= node->size || in->size == 0) return answer(device, request, NULL, 0);
+      uint64_t left = node->size - in->offset;
+      return read(context, device, request->unique, place, in->offset, left < in->size ? (uint32_t)left : in->size);
+    }
+    case FUSE_LISTXATTR:
+    case FUSE_GETXATTR: {
+      const struct fuse_getxattr_in *in = (const struct fuse_getxattr_in *)body;
+      if (size < sizeof *in) return fail(device, request, EINVAL);
+      if (request->opcode == FUSE_LISTXATTR) return list_attributes(device, tree, request, node, in->size);
+      const char *name = (const char *)(in + 1);
+      return get_attribute(device, tree, request, node, in->size, name, strnlen(name, size - sizeof *in));
+    }
+    case FUSE_FSYNC:
+    case FUSE_FSYNCDIR:
+    case FUSE_SYNCFS: return fail(device, request, 0);
+    case FUSE_SETATTR:
+    case FUSE_SYMLINK:
+    case FUSE_MKNOD:
+    case FUSE_MKDIR:
+    case FUSE_UNLINK:
+    case FUSE_RMDIR:
+    case FUSE_RENAME:
+    case FUSE_RENAME2:
+    case FUSE_LINK:
+    case FUSE_WRITE:
+    case FUSE_SETXATTR:
+    case FUSE_REMOVEXATTR:
+    case FUSE_CREATE:
+    case FUSE_FALLOCATE: return fail(device, request, EROFS);
+    default: return fail(device, request, ENOSYS);
+  }
+}
+
+int cfuse_serve(int device, const cfuse_tree *tree, cfuse_reader read_bytes, void *context) {
+  uint8_t *in, *out;
+  if (posix_memalign((void **)&in, 4096, BUFFER) != 0) return ENOMEM;
+  if (posix_memalign((void **)&out, 4096, BUFFER) != 0) {
+    free(in);
+    return ENOMEM;
+  }
+  int result = 0;
+  for (;;) {
+    ssize_t count = read(device, in, BUFFER);
+    if (count < 0) {
+      // ENOENT: the request was interrupted before it was read.
+      if (errno == EINTR || errno == EAGAIN || errno == ENOENT) continue;
+      result = errno == ENODEV ? 0 : errno;
+      break;
+    }
+    const struct fuse_in_header *request = (const struct fuse_in_header *)in;
+    if ((size_t)count < sizeof *request || request->len != (uint32_t)count) {
+      result = EPROTO;
+      break;
+    }
+    handle(device, tree, read_bytes, context, request, (size_t)count, out);
+  }
+  free(in);
+  free(out);
+  return result;
+}
