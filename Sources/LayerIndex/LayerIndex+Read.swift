@@ -21,9 +21,13 @@ extension LayerIndex {
     return bytes
   }
 
-  /// The bytes of a file in the layer. Its digest is checked too.
-  public func contents(of entry: Entry, fetch: Fetch) throws -> [UInt8] {
+  /// The bytes of a file in the layer. Its digest is checked too, if the index has one.
+  /// - Parameter limit: `resourceExhausted` for a file with more bytes.
+  public func contents(of entry: Entry, limit: Int64 = 1 << 32, fetch: Fetch) throws -> [UInt8] {
     guard entry.kind == .file else { throw ContainerdError.invalidArgument("\"\(entry.text)\" is a \(entry.kind.rawValue), not a file") }
+    if entry.size > limit {
+      throw ContainerdError(.resourceExhausted, "\"\(entry.text)\" has \(entry.size) bytes; \(limit) are the most that are read at once")
+    }
     var bytes = [UInt8](repeating: 0, count: Int(entry.size))
     for piece in entry.pieces {
       let part = try archive(piece.place..<piece.place + piece.count, fetch: fetch)
@@ -59,6 +63,11 @@ extension LayerIndex {
       }
       if span.blobRange.lowerBound != blobEnd - shared || span.archiveRange.lowerBound != archiveEnd || span.blobRange.lowerBound < 0 {
         throw wrong("span \(number) does not begin where the one before it ends")
+      }
+      // Deflate makes at most 1032 bytes of one (zlib's technical notes, "Maximum Compression Factor").
+      let (packed, unpacked) = (span.blobRange.upperBound - span.blobRange.lowerBound, span.archiveRange.upperBound - span.archiveRange.lowerBound)
+      if packing == .plain ? packed != unpacked : unpacked / 1032 > packed {
+        throw wrong("span \(number) makes \(unpacked) bytes of \(packed)")
       }
       (blobEnd, archiveEnd) = (span.blobRange.upperBound, span.archiveRange.upperBound)
     }

@@ -89,7 +89,7 @@ extension LayerIndex {
     public var size: Int64 = 0
     /// Where its bytes are in the archive; what is in none of them is zero. One for a usual file, none for an empty one.
     public var pieces: [Piece] = []
-    /// SHA-256 of the whole file; nil for what is none.
+    /// SHA-256 of the whole file; nil for what is none, and for one with more than 1 GiB of holes.
     public var digest: Digest?
 
     public init(kind: Kind, name: [UInt8], mode: UInt32, owner: UInt32, group: UInt32, seconds: Int64, nanoseconds: Int32) {

@@ -1,57 +1,21 @@
 import CArchive
 import Hashing
 import Protocols
+import TarReading
 
 /// Lists the entries of a tar archive with the places of their bytes, while the archive passes by. libarchive reads the headers.
 enum TarScanner {
-  private final class Context {
-    let next: () throws -> UnsafeRawBufferPointer?
-    var failure: (any Error)?
-    init(_ next: @escaping () throws -> UnsafeRawBufferPointer?) { self.next = next }
-  }
+  private static let mostHoles: Int64 = 1 << 30
 
   /// Reads the archive as far as its end mark. Names are those of the archive, whatever they are.
-  static func entries(of next: @escaping () throws -> UnsafeRawBufferPointer?) throws -> [LayerIndex.Entry] {
-    guard let archive = archive_read_new() else { throw ContainerdError(.resourceExhausted, "libarchive: no memory for a reader") }
-    defer { archive_read_free(archive) }
-    archive_read_support_format_tar(archive)
-    archive_read_support_format_empty(archive)
-    let context = Context(next)
-    return try withExtendedLifetime(context) {
-      let opened = archive_read_open(
-        archive, Unmanaged.passUnretained(context).toOpaque(), nil,
-        { _, data, buffer in
-          guard let data else { return -1 }
-          let context = Unmanaged<Context>.fromOpaque(data).takeUnretainedValue()
-          do {
-            guard let bytes = try context.next() else { return 0 }
-            buffer?.pointee = bytes.baseAddress
-            return bytes.count
-          } catch {
-            context.failure = error
-            return -1
-          }
-        }, nil)
-      if opened != ARCHIVE_OK { throw context.failure ?? broken(archive, "archive") }
-      var entries: [LayerIndex.Entry] = []
-      while true {
-        var header: OpaquePointer?
-        let status = archive_read_next_header(archive, &header)
-        if status == ARCHIVE_EOF { return entries }
-        if status != ARCHIVE_OK && status != ARCHIVE_WARN { throw context.failure ?? broken(archive, "archive") }
-        guard let header else { continue }
-        do { entries.append(try entry(archive, header)) } catch { throw context.failure ?? error }
-      }
-    }
+  static func entries(of source: @escaping TarReader.Source) throws -> [LayerIndex.Entry] {
+    var entries: [LayerIndex.Entry] = []
+    try TarReader.forEachEntry(of: source) { entries.append(try entry($0)) }
+    return entries
   }
 
-  private static func entry(_ archive: OpaquePointer, _ header: OpaquePointer) throws -> LayerIndex.Entry {
-    // What libarchive has taken so far are the headers: the data begin here.
-    let start = archive_filter_bytes(archive, 0)
-    guard let name = archive_entry_pathname(header) ?? archive_entry_pathname_utf8(header) else {
-      throw ContainerdError.invalidArgument("archive has an entry whose name cannot be read, near byte \(start)")
-    }
-    let hardLink = archive_entry_hardlink(header) ?? archive_entry_hardlink_utf8(header)
+  private static func entry(_ read: TarReader.Entry) throws -> LayerIndex.Entry {
+    let (header, name, hardLink) = (read.header, read.name, read.hardLink)
     let kind = try kind(header, isHardLink: hardLink != nil, String(cString: name))
     let (owner, group) = (archive_entry_uid(header), archive_entry_gid(header))
     guard let owner = UInt32(exactly: owner), let group = UInt32(exactly: group), owner < .max, group < .max else {
@@ -69,14 +33,15 @@ enum TarScanner {
       entry.minor = UInt32(truncatingIfNeeded: archive_entry_rdevminor(header))
     }
     entry.attributes = attributes(header)
-    if kind == .file { try place(&entry, archive, header, from: start) }
+    if kind == .file { try place(&entry, read) }
     return entry
   }
 
   /// Where the file's bytes are, and their digest: holes of a sparse file take no place in the archive.
-  private static func place(_ entry: inout LayerIndex.Entry, _ archive: OpaquePointer, _ header: OpaquePointer, from start: Int64) throws {
+  private static func place(_ entry: inout LayerIndex.Entry, _ read: TarReader.Entry) throws {
+    let header = read.header
     entry.size = archive_entry_size(header)
-    var place = start
+    var place = read.place
     if archive_entry_sparse_reset(header) > 0 {
       var (offset, count): (la_int64_t, la_int64_t) = (0, 0)
       while archive_entry_sparse_next(header, &offset, &count) == ARCHIVE_OK {
@@ -86,6 +51,8 @@ enum TarScanner {
     } else if entry.size > 0 {
       entry.pieces = [LayerIndex.Piece(offset: 0, place: place, count: entry.size)]
     }
+    // A file of holes may claim any size: nobody is made to hash what is nowhere.
+    let isHashed = entry.size - entry.pieces.reduce(0) { $0 + $1.count } <= mostHoles
     var hasher = Hasher()
     var hashed: Int64 = 0
     func hashZeros(upTo end: Int64) {
@@ -96,17 +63,13 @@ enum TarScanner {
         hashed += count
       }
     }
-    while true {
-      var pointer: UnsafeRawPointer?
-      var count = 0
-      var offset: la_int64_t = 0
-      let status = archive_read_data_block(archive, &pointer, &count, &offset)
-      if status == ARCHIVE_EOF { break }
-      if status != ARCHIVE_OK && status != ARCHIVE_WARN { throw broken(archive, "entry \"\(entry.text)\"") }
+    try read.readData { bytes, offset in
+      if !isHashed { return }
       hashZeros(upTo: offset)
-      if count > 0 { hasher.update(UnsafeRawBufferPointer(start: pointer, count: count)) }
-      hashed = offset + Int64(count)
+      hasher.update(bytes)
+      hashed = offset + Int64(bytes.count)
     }
+    if !isHashed { return }
     hashZeros(upTo: entry.size)
     entry.digest = hasher.digest()
   }
@@ -142,10 +105,5 @@ enum TarScanner {
     var count = 0
     while text[count] != 0 { count += 1 }
     return Array(UnsafeRawBufferPointer(start: text, count: count))
-  }
-
-  private static func broken(_ archive: OpaquePointer, _ what: String) -> ContainerdError {
-    let reason = archive_error_string(archive).map { String(cString: $0) } ?? "unknown cause"
-    return .invalidArgument("\(what) near byte \(archive_filter_bytes(archive, 0)) of the archive: \(reason)")
   }
 }

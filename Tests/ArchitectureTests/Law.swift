@@ -29,7 +29,7 @@ enum Layers {
   static let storage = content.union(snapshots).union(archives).union(unpacking).union(metadata)
 
   /// What every layer may stand on.
-  static let base: Set = ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "ContainerdAPI", "WireMapping", "PingShield"]
+  static let base: Set = ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "TarReading", "ContainerdAPI", "WireMapping", "PingShield"]
   static let systemLibraries: Set = ["CArchive", "CCrypto", "CISAL", "CSeccomp", "CZlib", "CZstd"]
   /// Sees everything: the composition root.
   static let root: Set = ["containerd-ref"]

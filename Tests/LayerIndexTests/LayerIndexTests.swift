@@ -125,6 +125,16 @@ private let tar = "tar -c --sparse --format=pax --xattrs ."
     #expect(throws: ContainerdError.self) { _ = try index(blob, span: 100) }
   }
 
+  @Test func aFileOfHolesMayClaimAnySize() throws {
+    try scene.run("truncate -s 4T usr/endless; printf x >>usr/endless")
+    let blob = try bytes(scene.layer("tar -c --sparse usr/endless | gzip"))
+    let index = try index(blob)
+    let entry = try #require(index.entries.first)
+    #expect(entry.size == (4 << 40) + 1 && entry.digest == nil)
+    let error = #expect(throws: ContainerdError.self) { _ = try index.contents(of: entry, fetch: fetch(blob)) }
+    #expect(error?.code == .resourceExhausted)
+  }
+
   @Test func brokenLayersGiveErrorsOrAnIndexThatHolds() throws {
     let blob = try bytes(scene.layer("tar -c usr/lib/deep usr/fifo usr/lib/link usr/lib/file-1 | gzip"))
     var random = Random(state: 11)
@@ -187,6 +197,10 @@ private let tar = "tar -c --sparse --format=pax --xattrs ."
       index.entries[file].pieces = [piece, piece]
     }
     try refused("a window is too long") { $0.spans[1].start = .block(bits: 3, window: [UInt8](repeating: 0, count: 40_000)) }
+    try refused("a span makes more of its bytes than deflate can") { index in
+      index.archiveSize = 1 << 50
+      index.spans[index.spans.count - 1].archiveRange = index.spans[index.spans.count - 1].archiveRange.lowerBound..<(1 << 50)
+    }
     try refused("eight bits of a byte") { index in
       guard case .block(_, let window) = index.spans[1].start else { return }
       index.spans[1].start = .block(bits: 8, window: window)

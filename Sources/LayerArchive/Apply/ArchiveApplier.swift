@@ -4,6 +4,7 @@ import Glibc
 import Hashing
 import Protocols
 import SystemKit
+import TarReading
 
 /// Unpacks layers: tar, plain or compressed, into the tree that mounts make.
 ///
@@ -30,7 +31,7 @@ public struct ArchiveApplier: LayerApplier {
         let source = BlockingContentSource(reader: reader, layer.digest.algorithm)
         let stream = try LayerStream(compression, source, options.diffID?.algorithm ?? .sha256)
         let writer = try LayerWriter(root: root)
-        try TarReader.forEachEntry(of: stream) { try writer.write($0) }
+        try TarReader.forEachEntry(of: { try stream.next() }) { try writer.write($0) }
         try writer.finish()
         try stream.drain()
         while try source.next() != nil {}

@@ -2,6 +2,7 @@ import CArchive
 import CLinux
 import Protocols
 import SystemKit
+import TarReading
 
 /// Writes the entries of one layer below a root.
 ///

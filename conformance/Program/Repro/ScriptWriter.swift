@@ -19,15 +19,11 @@ struct ScriptWriter {
     switch subject {
     case "Snapshot":
       guard let (socket, name) = Target.snapshotterAddress(target) else { break }
-      let settings = [
-        "SOCKET=\(shellQuoted(socket))", "SNAPSHOTTER=\(shellQuoted(name ?? "conformance"))", "WHOLE=\(name == nil ? "" : "yes")",
-        name == nil ? "NAMESPACE=conformance" : "NAMESPACE=repro-$$-$RANDOM", "LEASE=",
-        "LIST=\(Target.listOfSnapshots(of: name ?? "conformance"))",
-      ]
       let references = try ["inproc:overlay", "inproc:fake", "inproc:metadata"].map { try Target(at: $0).recorded(snapshotter: name ?? "conformance") }
       return .success(
         ScriptWriter(
-          settings: settings, parts: [ScriptBasics.start, ScriptSockets.calls, ScriptSnapshots.calls, ScriptSnapshots.begin], references: references))
+          settings: snapshotter(socket, name),
+          parts: [ScriptBasics.start, ScriptSockets.calls, ScriptSnapshots.calls, ScriptSnapshots.begin], references: references))
     case "Content":
       guard let socket = Target.socket(of: target) else { break }
       return .success(
@@ -44,14 +40,10 @@ struct ScriptWriter {
           references: ["refrun", "runc", "crun"].compactMap { try? Target(at: "oci-runtime:\($0)") }))  // what is not installed is no reference
     case "WireSnapshotter":
       guard let (socket, name) = Target.snapshotterAddress(target) else { break }
-      let settings = [
-        "SOCKET=\(shellQuoted(socket))", "SNAPSHOTTER=\(shellQuoted(name ?? "conformance"))", "WHOLE=\(name == nil ? "" : "yes")",
-        name == nil ? "NAMESPACE=conformance" : "NAMESPACE=repro-$$-$RANDOM", "LEASE=",
-        "LIST=\(Target.listOfSnapshots(of: name ?? "conformance"))",
-      ]
       return .success(
         ScriptWriter(
-          settings: settings, parts: [ScriptBasics.start, ScriptSockets.calls, ScriptCalls.calls, ScriptSnapshots.calls, ScriptSnapshots.begin],
+          settings: snapshotter(socket, name),
+          parts: [ScriptBasics.start, ScriptSockets.calls, ScriptCalls.calls, ScriptSnapshots.calls, ScriptSnapshots.begin],
           references: [try Target(at: "inproc:grpc").recorded(snapshotter: "overlayfs")], onTheWire: true))
     case "WireContent":
       guard let socket = Target.socket(of: target) else { break }
@@ -73,6 +65,13 @@ struct ScriptWriter {
     default: break
     }
     return .failure(Reason("no public tool speaks to what the chapter judges (\(subject))"))
+  }
+
+  private static func snapshotter(_ socket: String, _ name: String?) -> [String] {
+    [
+      "SOCKET=\(shellQuoted(socket))", "SNAPSHOTTER=\(shellQuoted(name ?? "conformance"))", "WHOLE=\(name == nil ? "" : "yes")",
+      name == nil ? "NAMESPACE=conformance" : "NAMESPACE=repro-$$-$RANDOM", "LEASE=", "LIST=\(Target.listOfSnapshots(of: name ?? "conformance"))",
+    ]
   }
 
   /// What the namespaces of the case begin with: the mark of who ran it.

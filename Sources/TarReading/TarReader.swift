@@ -1,19 +1,25 @@
 import CArchive
 import Protocols
 
-/// Hands out the entries of a tar archive, one after another, over libarchive, which gets decompressed bytes only.
-enum TarReader {
-  /// One entry, valid during the call. `readData` delivers its data as (bytes, offset) and may be called once.
-  struct Entry {
-    fileprivate let archive: OpaquePointer
-    let header: OpaquePointer
-    /// As bytes; `path` is the same for messages.
-    let name: UnsafePointer<CChar>
-    /// Target of a hard link.
-    let hardLink: UnsafePointer<CChar>?
-    var path: String { String(cString: name) }
+/// Hands out the entries of a tar archive, one after another, over libarchive, which gets decompressed bytes only. Blocks as its source does.
+public enum TarReader {
+  /// Gives the next bytes of the archive, never empty, valid until the next call; nil at the end.
+  public typealias Source = () throws -> UnsafeRawBufferPointer?
 
-    func readData(_ body: (UnsafeRawBufferPointer, Int64) throws -> Void) throws {
+  /// One entry, valid during the call. `readData` delivers its data as (bytes, offset) and may be called once.
+  public struct Entry {
+    fileprivate let archive: OpaquePointer
+    /// libarchive's `archive_entry`.
+    public let header: OpaquePointer
+    /// As bytes; `path` is the same for messages.
+    public let name: UnsafePointer<CChar>
+    /// Target of a hard link.
+    public let hardLink: UnsafePointer<CChar>?
+    /// Where in the archive its data begin: behind its headers, which are all that libarchive has taken so far.
+    public let place: Int64
+    public var path: String { String(cString: name) }
+
+    public func readData(_ body: (UnsafeRawBufferPointer, Int64) throws -> Void) throws {
       while true {
         var pointer: UnsafeRawPointer?
         var count = 0
@@ -27,17 +33,18 @@ enum TarReader {
   }
 
   private final class Context {
-    let stream: LayerStream
+    let next: Source
     var failure: (any Error)?
-    init(_ stream: LayerStream) { self.stream = stream }
+    init(_ next: @escaping Source) { self.next = next }
   }
 
-  static func forEachEntry(of stream: LayerStream, _ body: (Entry) throws -> Void) throws {
+  /// - Throws: what the source throws, or `invalidArgument` with the place that is no archive.
+  public static func forEachEntry(of source: @escaping Source, _ body: (Entry) throws -> Void) throws {
     guard let archive = archive_read_new() else { throw ContainerdError(.resourceExhausted, "libarchive: no memory for a reader") }
     defer { archive_read_free(archive) }
     archive_read_support_format_tar(archive)
     archive_read_support_format_empty(archive)
-    let context = Context(stream)
+    let context = Context(source)
     let opened = withExtendedLifetime(context) {
       archive_read_open(
         archive, Unmanaged.passUnretained(context).toOpaque(), nil,
@@ -45,7 +52,7 @@ enum TarReader {
           guard let data else { return -1 }
           let context = Unmanaged<Context>.fromOpaque(data).takeUnretainedValue()
           do {
-            guard let bytes = try context.stream.next() else { return 0 }
+            guard let bytes = try context.next() else { return 0 }
             buffer?.pointee = bytes.baseAddress
             return bytes.count
           } catch {
@@ -68,7 +75,7 @@ enum TarReader {
         }
         let link = archive_entry_hardlink(header) ?? archive_entry_hardlink_utf8(header)
         do {
-          try body(Entry(archive: archive, header: header, name: name, hardLink: link))
+          try body(Entry(archive: archive, header: header, name: name, hardLink: link, place: archive_filter_bytes(archive, 0)))
         } catch { throw context.failure ?? error }
       }
     }
