@@ -20,10 +20,20 @@ private let obstacle: String? =
 
 /// Layers that Debian's tar and gzip made, mounted, and looked at with Debian's tools.
 @Suite(.serialized, .enabled(if: obstacle == nil, "\(obstacle ?? "")")) struct FuseMountTests {
+  /// What a test that failed has left mounted goes with it.
+  private final class MountPoint {
+    let path: String
+    init(_ path: String) { self.path = path }
+    deinit { umount2(path, Int32(MNT_DETACH)) }
+  }
+  private let mountPoint: MountPoint
   private let scratch = ScratchDirectory("fuse")
-  private var target: String { scratch.path + "/mnt" }
+  private var target: String { mountPoint.path }
 
-  init() throws { try Files.makeDirectories(scratch.path + "/mnt") }
+  init() throws {
+    mountPoint = MountPoint(scratch.path + "/mnt")
+    try Files.makeDirectories(mountPoint.path)
+  }
 
   @discardableResult
   private func sh(_ line: String) throws -> String {

@@ -33,15 +33,17 @@ public struct Leftovers: Sendable {
   public func remove() {
     let groups = cgroups()
     for group in groups { Self.thaw(group) }
-    for _ in 0..<50 {
+    // A program that is just being started may show itself a moment later.
+    var quiet = 0
+    for _ in 0..<100 where quiet < 3 {
       let left = processes()
-      if left.isEmpty { break }
+      quiet = left.isEmpty ? quiet + 1 : 0
       for pid in left { kill(pid, SIGKILL) }
       for pid in left { waitpid(pid, nil, WNOHANG) }
       usleep(10_000)
     }
     for place in mounts().reversed() { umount2(place, Int32(MNT_DETACH)) }
-    for group in groups { Self.removeGroup(group) }
+    for group in cgroups() { Self.removeGroup(group) }
     for place in ["/tmp", "/run/containerd/runc"] {
       for name in names(in: place) where isOurs(name) {
         // Something still writes there: it is the machine's to clean up.
@@ -60,10 +62,19 @@ public struct Leftovers: Sendable {
         return !isZombie(pid)
       }
       if text("/proc/\(pid)/cgroup").split(whereSeparator: { $0 == "/" || $0 == "\n" }).contains(where: { isOurs(String($0)) }) { return !isZombie(pid) }
+      // A runtime that has no cgroup yet, and an environment of its own: its arguments lie in the directory, and nobody waits for it any more.
+      if isNamed(pid), let parent = parent(of: pid), parent == 1 || parent == getpid() || isNamed(parent) { return !isZombie(pid) }
       // Only what is mounted as its root: other mounts may be the host's.
       let root = text("/proc/\(pid)/mountinfo").split(separator: "\n").map { $0.split(separator: " ") }.last { $0.count > 4 && $0[4] == "/" }
       return root.map { isBelow($0[3]) } ?? false && !isZombie(pid)
     }
+  }
+
+  private func isNamed(_ pid: pid_t) -> Bool { pid != getpid() && text("/proc/\(pid)/cmdline").split(separator: "\0").contains { isBelow($0) } }
+
+  private func parent(of pid: pid_t) -> pid_t? {
+    // `pid (name) state parent …`, and a name may hold anything.
+    text("/proc/\(pid)/stat").split(separator: ")").last?.split(separator: " ").dropFirst().first.flatMap { pid_t($0) }
   }
 
   private func isBelow(_ path: some StringProtocol) -> Bool { path == directory || path.hasPrefix(directory + "/") }
