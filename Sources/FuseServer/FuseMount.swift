@@ -8,8 +8,8 @@ import SystemKit
 
 /// A stack of layers as a read-only file system, whose bytes are fetched when they are read.
 ///
-/// The kernel is answered as long as the value is open: close it, or unmount it from outside. A read that cannot be served is EIO, with a line in the log that names layer,
-/// file and cause; the next read of the same place tries again.
+/// The kernel is answered until the mount is gone: by `unmount`, or from outside. A read that cannot be served is EIO, with a line in the log that names
+/// layer, file and cause; the next read of the same place tries again.
 public final class FuseMount: Sendable {
   public typealias Log = @Sendable (String) -> Void
 
@@ -86,7 +86,13 @@ public final class FuseMount: Sendable {
       let error = SystemError.last("mount fuse", target)
       throw ContainerdError(error.errno == EPERM ? .permissionDenied : error.errno == ENOENT ? .notFound : .unknown, "\(target): \(error)")
     }
-    for number in 0..<max(1, threads) { serve(number) }
+    let started = (0..<max(1, threads)).count { serve($0) }
+    if started == 0 {
+      // Whoever looked at it would wait for ever.
+      umount2(target, Int32(MNT_DETACH))
+      close(device)
+      throw ContainerdError(.resourceExhausted, "\(target): no thread could be started that answers the kernel")
+    }
     raiseReadAhead()
   }
 
@@ -95,10 +101,11 @@ public final class FuseMount: Sendable {
   /// Files, directories and links.
   public var nodes: Int { service.tree.count }
 
-  private func serve(_ number: Int) {
+  /// - Returns: whether there is one reader more.
+  private func serve(_ number: Int) -> Bool {
     let (device, service, serving) = (device, service, serving)
     serving.enter()
-    let thread = Thread.detached("fuse \(number)") {
+    let failure = Thread.detached("fuse \(number)") {
       let context = Unmanaged.passRetained(service)
       let result = cfuse_serve(
         device, service.tree.tree,
@@ -111,7 +118,10 @@ public final class FuseMount: Sendable {
       if result != 0 { service.log("a reader of the FUSE device ended: \(SystemError(errno: result, operation: "read", object: "/dev/fuse"))") }
       serving.leave()
     }
-    if let thread { service.log("no thread for the FUSE device: \(thread)") }
+    guard let failure else { return true }
+    serving.leave()
+    service.log("no thread for the FUSE device: \(failure)")
+    return false
   }
 
   /// The kernel allows 128 KiB for a FUSE mount, which makes memory maps slow: only this raises it.

@@ -138,8 +138,9 @@ public struct MutationRun: Sendable {
     let second = Self.judge(mutant, results: results, good: good)
     guard second.state == .killed else { return }
     let killers = meant.filter { second.killers.contains($0.id) }
-    guard batch(mutant.base, mutant: nil, seed: seed).run(killers, in: "\(place)-good").contains(where: { !$0.isRed }) else { return }
-    (verdict.state, verdict.killers, verdict.detail, verdict.laterSeed) = (.killed, second.killers, second.detail, seed)
+    let sound = batch(mutant.base, mutant: nil, seed: seed).run(killers, in: "\(place)-good").filter { !$0.isRed }.map(\.id)
+    if sound.isEmpty { return }
+    (verdict.state, verdict.killers, verdict.detail, verdict.laterSeed) = (.killed, sound, second.detail, seed)
     verdict.byTimeoutOnly = second.byTimeoutOnly
   }
 
