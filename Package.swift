@@ -30,6 +30,7 @@ let swiftProtobuf = product("SwiftProtobuf", "swift-protobuf")
 let nioCore = product("NIOCore", "swift-nio")
 let nioPosix = product("NIOPosix", "swift-nio")
 let nioHTTP1 = product("NIOHTTP1", "swift-nio")
+let nioSSL = product("NIOSSL", "swift-nio-ssl")
 let nioEmbedded = product("NIOEmbedded", "swift-nio")
 let grdb = product("GRDB", "GRDB.swift")
 let logging = product("Logging", "swift-log")
@@ -74,9 +75,23 @@ let core: [Target] = [
   module("LayerArchive", ["TarReading", "Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "CArchive", "CISAL", "CZlib", "CZstd"]),
   module("LayerIndex", ["TarReading", "Protocols", "SystemKit", "CLinux", "Hashing", "CArchive", "CZlib", "CZstd"]),
   .target(name: "CFuse", path: "Sources/CFuse", exclude: readme(in: "Sources/CFuse")),
-  module("FuseServer", ["LayerIndex", "CFuse", "Protocols", "SystemKit", "CLinux"]),
+  .target(
+    name: "CLibFuse", dependencies: ["CFuse", "CUnion"], path: "Sources/CLibFuse", exclude: readme(in: "Sources/CLibFuse"),
+    linkerSettings: [.linkedLibrary("fuse3")]),
+  .target(name: "CUnion", path: "Sources/CUnion", exclude: readme(in: "Sources/CUnion")),
+  module("FuseUnion", ["CUnion", "CLibFuse", "Protocols", "SystemKit", "CLinux", "BlockingIO"]),
+  module("FuseKeeper", ["SystemKit", "CLinux"]),
+  module("LazyLayers", ["LayerIndex", "Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing"]),
+  module("FuseServer", ["LazyLayers", "LayerIndex", "CFuse", "CLibFuse", "Protocols", "SystemKit", "CLinux", "BlockingIO"]),
   module("SnapshotIndex", ["Protocols", "SystemKit", grdb]),
   module("OverlaySnapshotter", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "SnapshotIndex"]),
+  module(
+    "FuseSnapshotter",
+    [
+      "OverlaySnapshotter", "SnapshotIndex", "FuseServer", "FuseKeeper", "FuseUnion", "LazyLayers", "LayerIndex", "Protocols", "Hashing", "SystemKit",
+      "CLinux", "BlockingIO",
+    ]),
+  module("LazyImages", ["FuseSnapshotter", "LazyLayers", "LayerIndex", "Protocols", "OCI", "Hashing", "SystemKit", "CLinux", "BlockingIO"]),
   module("Metadata", ["Protocols", "SystemKit", "BlockingIO", grdb]),
   module("ImagePull", ["Protocols", "OCI"]),
   module("ImageUnpack", ["Protocols", "OCI"]),
@@ -92,7 +107,10 @@ let core: [Target] = [
     linkerSettings: staticExecutable),
 
   module("ConformanceSuites", ["Protocols"], path: "conformance/Suites"),
-  module("ConformanceModels", ["ConformanceSuites", "ConformanceSystemSuites", "InMemoryFakes", "Protocols", "Hashing"], path: "conformance/Models"),
+  module(
+    "ConformanceModels",
+    ["ConformanceSuites", "ConformanceSystemSuites", "InMemoryFakes", "Protocols", "Hashing", "SystemKit", "CLinux", "BlockingIO"],
+    path: "conformance/Models"),
   module("ConformanceSystemSuites", ["ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO"], path: "conformance/System"),
   module("ConformanceKit", ["ConformanceSuites", "Protocols", "SystemKit", "CLinux", "BlockingIO"], path: "conformance/Kit"),
   module("ConformanceReports", ["ConformanceKit", "ConformanceSuites", "Protocols", "Hashing"], path: "conformance/Reports"),
@@ -110,7 +128,13 @@ let core: [Target] = [
       "TestSupport",
     ]),
   tests("LayerIndexTests", ["LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux", "TestSupport"]),
-  tests("FuseServerTests", ["FuseServer", "CFuse", "LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux", "TestSupport"]),
+  tests("FuseServerTests", ["FuseServer", "LazyLayers", "CFuse", "LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux", "BlockingIO", "TestSupport"]),
+  tests(
+    "LazyStatusTests",
+    [
+      "FuseSnapshotter", "OverlaySnapshotter", "SnapshotIndex", "FuseServer", "LazyLayers", "LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux",
+      "BlockingIO", "TestSupport",
+    ]),
   tests("OverlaySnapshotterTests", ["OverlaySnapshotter", "SnapshotIndex", "Protocols", "SystemKit", "CLinux", "ConformanceSuites", "TestSupport"]),
   tests("MetadataTests", ["Metadata", "InMemoryFakes", "Hashing", "Protocols", "ConformanceSuites", "TestSupport", grdb]),
   tests("ImageTests", ["ImagePull", "ImageUnpack", "OCI", "InMemoryFakes", "Protocols", "Hashing", "TestSupport"]),
@@ -124,8 +148,11 @@ let core: [Target] = [
 let network: [Target] = [
   module(
     "RegistryFetcher",
-    ["Protocols", "OCI", "Hashing", product("AsyncHTTPClient", "async-http-client"), nioCore, nioHTTP1, nioPosix]),
+    [
+      "Protocols", "OCI", "Hashing", "BlockingIO", "SystemKit", "CLinux", product("AsyncHTTPClient", "async-http-client"), nioCore, nioHTTP1, nioPosix, nioSSL,
+    ]),
   module("EmbeddedRegistry", ["Hashing", "Protocols", "OCI", "BlockingIO", "SystemKit", "CLinux", nioCore, nioHTTP1, nioPosix]),
+  module("MetricsServer", ["Protocols", nioCore, nioHTTP1, nioPosix]),
   module("DaemonConfiguration", ["Protocols", tomlKit]),
   module("ContainerdAPI", [grpcCore, grpcProtobuf, swiftProtobuf], settings: generated),
   module("PingShield", [nioCore]),
@@ -137,8 +164,9 @@ let network: [Target] = [
   .executableTarget(
     name: "containerd-ref",
     dependencies: [
-      "Protocols", "OCI", "ContainerSpec", "SystemKit", "CLinux", "BlockingIO", "Hashing", "LocalContentStore", "LayerArchive", "LayerIndex", "FuseServer",
-      "Metadata",
+      "Protocols", "OCI", "ContainerSpec", "SystemKit", "CLinux", "BlockingIO", "Hashing", "LocalContentStore", "LayerArchive", "LayerIndex", "LazyLayers",
+      "FuseServer", "FuseKeeper", "FuseUnion",
+      "FuseSnapshotter", "LazyImages", "MetricsServer", "Metadata",
       "OverlaySnapshotter", "ImagePull", "ImageUnpack", "RegistryFetcher", "EmbeddedRegistry", "ContainerdAPI", "GRPCTransport",
       "GRPCFrontend", "ContainerdClient", "DaemonConfiguration", "ShimRuntime", grpcCore, swiftProtobuf, nioCore, nioPosix, logging, argumentParser,
     ],
@@ -163,7 +191,7 @@ let network: [Target] = [
       "TestSupport", "InMemoryFakes",
       "Protocols",
       "Hashing", "OCI", "SystemKit", "CLinux", "BlockingIO", "LocalContentStore", "LayerArchive", "OverlaySnapshotter", "Metadata", "ShimRuntime",
-      "ContainerSpec",
+      "ContainerSpec", "FuseSnapshotter", "FuseServer", "LazyLayers", "LayerIndex",
       "ContainerdAPI", "WireMapping", "ContainerdClient", "GRPCFrontend", "GRPCTransport", "RegistryFetcher", "EmbeddedRegistry", "ImagePull", "ImageUnpack",
       grpcCore, grpcPosix, swiftProtobuf, nioCore, nioPosix, logging, grdb,
     ], path: "conformance/Targets"),
@@ -188,6 +216,13 @@ let network: [Target] = [
       "RegistryFetcher", "EmbeddedRegistry", "Protocols", "OCI", "Hashing", "ImagePull", "InMemoryFakes", "LocalContentStore", "TestSupport",
       product("AsyncHTTPClient", "async-http-client"), nioCore, nioHTTP1,
     ]),
+  tests(
+    "LazyImagesTests",
+    [
+      "LazyImages", "FuseSnapshotter", "LazyLayers", "LayerIndex", "RegistryFetcher", "EmbeddedRegistry",
+      "Protocols", "OCI", "Hashing", "SystemKit", "CLinux", "TestSupport",
+    ]),
+  tests("MetricsServerTests", ["MetricsServer", "Protocols", "BlockingIO", "TestSupport"]),
   tests("DaemonConfigurationTests", ["DaemonConfiguration", "Protocols"]),
   tests("CommandLineTests", ["containerd-ref", "ImagePull", "Protocols", logging, argumentParser]),
   tests("ContainerdAPITests", ["ContainerdAPI", "ShimWire", swiftProtobuf]),
@@ -244,6 +279,7 @@ let networkPackages: [Package.Dependency] = [
   .package(url: "https://github.com/grpc/grpc-swift-nio-transport", exact: "2.9.2"),
   .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0", traits: []),
   .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+  .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
   .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
   .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
   .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),

@@ -17,10 +17,12 @@ red=()
 echo
 "$program" selftest || red+=(selftest)
 
-targets=(inproc:fake inproc:overlay inproc:fuse-overlayfs inproc:fake-remote inproc:grpc inproc:metadata inproc:daemon inproc:ref-daemon inproc:differ inproc:pull inproc:pipeline
+targets=(inproc:fake inproc:overlay inproc:fuse-overlayfs inproc:fake-remote inproc:fake-lazy
+  inproc:fuse 'inproc:fuse?transport=libfuse' 'inproc:fuse?stacking=union' 'inproc:fuse?stacking=union&transport=libfuse'
+  inproc:grpc inproc:metadata inproc:daemon inproc:ref-daemon inproc:differ inproc:pull inproc:pipeline
   oci-runtime:refrun shim:containerd-shim-ref-v2)
 for target in "${targets[@]}"; do
-  name=${target//[:\/]/-}
+  name=${target//[:\/?=&]/-}
   known=()
   case $target in
     oci-runtime:refrun) known=(--known-failing conformance/baselines/refrun.txt) ;;
@@ -29,6 +31,12 @@ for target in "${targets[@]}"; do
   echo
   "$program" run "$target" --jobs "$jobs" --name "$target" --output "$out/$name" --save "$out/$name.json" --seed "$seed" --retry 1 "${known[@]}" || red+=("$target")
 done
+
+# The program behind its socket: what differs there is what is read, and what becomes of it when the server ends.
+serve="$build/containerd-ref snapshotter serve --backend fuse --root {root} --address {socket} --containerd {containerd} --deadline 4 --no-background --no-prefetch"
+echo
+"$program" run "snapshotter-program:$serve&stall=10&failover=yes" --select lazy.read --select lazy.source --select lazy.remove --jobs "$jobs" --name containerd-ref-fuse --output "$out/containerd-ref-fuse" \
+  --save "$out/containerd-ref-fuse.json" --seed "$seed" --retry 1 || red+=(containerd-ref-fuse)
 
 echo
 pull="$build/containerd-ref pull --address {socket} -n {namespace} --plain-http --snapshotter {snapshotter}"

@@ -1,19 +1,16 @@
-#include "CFuse.h"
-
 #include <errno.h>
-#include <linux/fuse.h>
+#include <fcntl.h>
 #include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-// Layers never change: what the kernel knows it may know for ever.
-#define FOREVER 0x7fffffffu
-#define READ_AHEAD (1u << 20)
-#define LARGEST_WRITE (1u << 20)
+#include "internal.h"
+
 #define BUFFER (LARGEST_WRITE + (64u << 10))
 
 static int reply(int device, uint64_t number, int error, const struct iovec *parts, int count) {
@@ -86,23 +83,18 @@ int64_t cfuse_find(const cfuse_tree *tree, uint32_t directory, const char *name,
   return -1;
 }
 
-static void init(int device, const struct fuse_in_header *request, const struct fuse_init_in *in) {
-  struct fuse_init_out out = {.major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION};
-  if (in->major < FUSE_KERNEL_VERSION) return fail(device, request, EPROTO);
-  // To a newer major version the answer is ours alone; the kernel asks again.
-  if (in->major == FUSE_KERNEL_VERSION) {
-    uint32_t wanted = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS | FUSE_CACHE_SYMLINKS | FUSE_MAX_PAGES |
-                      FUSE_NO_OPEN_SUPPORT | FUSE_NO_OPENDIR_SUPPORT;
-    out.minor = in->minor < FUSE_KERNEL_MINOR_VERSION ? in->minor : FUSE_KERNEL_MINOR_VERSION;
-    out.flags = wanted & in->flags;
-    out.max_readahead = READ_AHEAD;
-    out.max_background = 64;
-    out.congestion_threshold = 48;
-    out.max_write = LARGEST_WRITE;
-    out.max_pages = LARGEST_WRITE / 4096;
-    out.time_gran = 1;
+// Whether INIT is settled.
+static bool init(int device, const cfuse_service *service, const struct fuse_in_header *request, size_t length, cfuse_init_state *state) {
+  struct cfuse_init_out out;
+  int error = cfuse_negotiate((const struct fuse_init_in *)(request + 1), length - sizeof *request, service->state != NULL, &out, state);
+  if (error != 0) {
+    fail(device, request, error);
+    return false;
   }
-  answer(device, request, &out, sizeof out);
+  if (service->state && state->minor != 0 && !state->passthrough) cfuse_state_refuse(service->state, EOPNOTSUPP);
+  struct iovec part = {&out, sizeof out};
+  // Without a version, the kernel asks again.
+  return reply(device, request->unique, 0, &part, 1) == 0 && state->minor != 0;
 }
 
 // Entries 0 and 1 are "." and ".."; what stands at `offset` is the next to be told.
@@ -176,13 +168,38 @@ static void statistics(int device, const cfuse_tree *tree, const struct fuse_in_
   answer(device, request, &out, sizeof out);
 }
 
-static void handle(int device, const cfuse_tree *tree, cfuse_reader read, void *context, const struct fuse_in_header *request, size_t length, uint8_t *out) {
+static void open_file(int device, const cfuse_service *service, const struct fuse_in_header *request, const struct fuse_open_in *in, uint32_t place) {
+  if ((in->flags & O_ACCMODE) != O_RDONLY) return fail(device, request, EROFS);
+  cfuse_opened opened;
+  int error = cfuse_open_node(device, service, place, request->unique, &opened);
+  if (error != 0) return fail(device, request, error);
+  struct cfuse_open_out out = {.flags = opened.flags, .backing = opened.backing};
+  struct iovec part = {&out, sizeof out};
+  // Nobody waits for it any more, so nobody will release it.
+  if (reply(device, request->unique, 0, &part, 1) != 0) cfuse_release_node(device, service, place);
+}
+
+// Reads that are as large are worth a mapping of the archive: that saves a copy.
+#define MAPPED_LEAST (128u << 10)
+
+// Answers a read without the reader, if its bytes are here.
+static bool read_present(int device, const cfuse_service *service, uint64_t number, uint32_t node, uint64_t offset, uint32_t count, uint8_t *buffer) {
+  cfuse_mapped mapped;
+  if (count >= MAPPED_LEAST && cfuse_map_present(service, node, offset, count, &mapped)) {
+    cfuse_reply(device, number, 0, mapped.bytes, count);
+    munmap(mapped.start, mapped.length);
+    return true;
+  }
+  if (count > LARGEST_WRITE || !cfuse_read_present(service, node, offset, count, buffer)) return false;
+  cfuse_reply(device, number, 0, buffer, count);
+  return true;
+}
+
+static void handle(int device, const cfuse_service *service, const struct fuse_in_header *request, size_t length, uint8_t *out) {
+  const cfuse_tree *tree = service->tree;
   const uint8_t *body = (const uint8_t *)(request + 1);
   size_t size = length - sizeof *request;
   switch (request->opcode) {
-    case FUSE_INIT:
-      if (size < 8) return fail(device, request, EINVAL);
-      return init(device, request, (const struct fuse_init_in *)body);
     case FUSE_STATFS: return statistics(device, tree, request);
     case FUSE_DESTROY: return fail(device, request, 0);
     // Nobody waits for an answer to these.
@@ -190,12 +207,10 @@ static void handle(int device, const cfuse_tree *tree, cfuse_reader read, void *
     case FUSE_BATCH_FORGET:
     case FUSE_INTERRUPT: return;
     // The kernel remembers: nothing is asked again when files are opened, closed or searched.
-    case FUSE_OPEN:
     case FUSE_OPENDIR:
     case FUSE_FLUSH:
     case FUSE_ACCESS:
     case FUSE_LSEEK: return fail(device, request, ENOSYS);
-    case FUSE_RELEASE:
     case FUSE_RELEASEDIR: return fail(device, request, 0);
     default: break;
   }
@@ -228,14 +243,30 @@ static void handle(int device, const cfuse_tree *tree, cfuse_reader read, void *
     case FUSE_READDIRPLUS:
       if (!S_ISDIR(node->mode)) return fail(device, request, ENOTDIR);
       if (size < sizeof(struct fuse_read_in)) return fail(device, request, EINVAL);
+      if (request->opcode == FUSE_READDIRPLUS) cfuse_listing(service, device, place, ((const struct fuse_read_in *)body)->offset);
       return list(device, tree, request, (const struct fuse_read_in *)body, place, out);
+    case FUSE_OPEN:
+      if (!service->state) return fail(device, request, ENOSYS);
+      if (size < sizeof(struct fuse_open_in)) return fail(device, request, EINVAL);
+      return open_file(device, service, request, (const struct fuse_open_in *)body, place);
+    case FUSE_RELEASE:
+      fail(device, request, 0);
+      if (service->state) cfuse_release_node(device, service, place);
+      return;
     case FUSE_READ: {
       const struct fuse_read_in *in = (const struct fuse_read_in *)body;
       if (size < sizeof *in) return fail(device, request, EINVAL);
       if (!S_ISREG(node->mode)) return fail(device, request, EISDIR);
       if (in->offset >= node->size || in->size == 0) return answer(device, request, NULL, 0);
       uint64_t left = node->size - in->offset;
-      return read(context, device, request->unique, place, in->offset, left < in->size ? (uint32_t)left : in->size);
+      uint32_t wanted = left < in->size ? (uint32_t)left : in->size;
+      if (read_present(device, service, request->unique, place, in->offset, wanted, out)) {
+        if (service->answered) __atomic_fetch_add(service->answered, 1, __ATOMIC_RELAXED);
+        cfuse_touch(service, place, in->offset, wanted);
+        return cfuse_notice(service, device, place);
+      }
+      cfuse_count_read(service);
+      return service->read(service->context, device, request->unique, request->pid, place, in->offset, wanted);
     }
     case FUSE_LISTXATTR:
     case FUSE_GETXATTR: {
@@ -243,6 +274,8 @@ static void handle(int device, const cfuse_tree *tree, cfuse_reader read, void *
       if (size < sizeof *in) return fail(device, request, EINVAL);
       if (request->opcode == FUSE_LISTXATTR) return list_attributes(device, tree, request, node, in->size);
       const char *name = (const char *)(in + 1);
+      // Asked no more, then: an overlay asks for its marks on every directory.
+      if (!tree->attributes) return fail(device, request, ENOSYS);
       return get_attribute(device, tree, request, node, in->size, name, strnlen(name, size - sizeof *in));
     }
     case FUSE_FSYNC:
@@ -266,20 +299,22 @@ static void handle(int device, const cfuse_tree *tree, cfuse_reader read, void *
   }
 }
 
-int cfuse_serve(int device, const cfuse_tree *tree, cfuse_reader read_bytes, void *context) {
+// Until the mount is gone, or until INIT is settled if `state` is asked for. ENODEV if it is gone before.
+static int serve(int device, const cfuse_service *service, cfuse_init_state *state) {
   uint8_t *in, *out;
+  int result = service->state ? cfuse_state_check(service->state, service->tree) : 0;
+  if (result != 0) return result;
   if (posix_memalign((void **)&in, 4096, BUFFER) != 0) return ENOMEM;
   if (posix_memalign((void **)&out, 4096, BUFFER) != 0) {
     free(in);
     return ENOMEM;
   }
-  int result = 0;
   for (;;) {
     ssize_t count = read(device, in, BUFFER);
     if (count < 0) {
       // ENOENT: the request was interrupted before it was read.
       if (errno == EINTR || errno == EAGAIN || errno == ENOENT) continue;
-      result = errno == ENODEV ? 0 : errno;
+      result = errno == ENODEV && !state ? 0 : errno;
       break;
     }
     const struct fuse_in_header *request = (const struct fuse_in_header *)in;
@@ -287,9 +322,29 @@ int cfuse_serve(int device, const cfuse_tree *tree, cfuse_reader read_bytes, voi
       result = EPROTO;
       break;
     }
-    handle(device, tree, read_bytes, context, request, (size_t)count, out);
+    if (request->opcode != FUSE_INIT) {
+      handle(device, service, request, (size_t)count, out);
+      continue;
+    }
+    cfuse_init_state settled;
+    if (init(device, service, request, (size_t)count, &settled) && state) {
+      *state = settled;
+      break;
+    }
   }
   free(in);
   free(out);
   return result;
+}
+
+int cfuse_serve_with(int device, const cfuse_service *service) { return serve(device, service, NULL); }
+
+int cfuse_serve(int device, const cfuse_tree *tree, cfuse_reader read_bytes, void *context) {
+  cfuse_service service = {.tree = tree, .read = read_bytes, .context = context};
+  return cfuse_serve_with(device, &service);
+}
+
+int cfuse_handshake(int device, const cfuse_service *service, cfuse_init_state *state) {
+  cfuse_init_state unwanted;
+  return serve(device, service, state ? state : &unwanted);
 }

@@ -15,21 +15,14 @@ public struct ContainerdClient: Sendable {
   public var scope: Scope
 
   /// Connects for the time of the body. `unavailable` if nobody listens.
-  /// - Parameter interceptors: see every call on its way, the first of them before the others.
+  /// - Parameters:
+  ///   - interceptors: see every call on its way, the first of them before the others.
+  ///   - lasting: calls wait for a containerd that is away, instead of failing; the caller sets the limit.
   public static func with<Value: Sendable>(
-    socket: String, namespace: String, interceptors: [any ClientInterceptor] = [], _ body: @Sendable (ContainerdClient) async throws -> Value
+    socket: String, namespace: String, interceptors: [any ClientInterceptor] = [], lasting: Bool = false,
+    _ body: @Sendable (ContainerdClient) async throws -> Value
   ) async throws -> Value {
-    let transport = try Transport(
-      target: .unixDomainSocket(path: socket, authority: "localhost"), transportSecurity: .plaintext,
-      config: .defaults { config in
-        config.http2.targetWindowSize = 8 << 20
-        config.http2.maxFrameSize = 1 << 20
-        // A grpc-go server pings after nearly every request.
-        config.channelDebuggingCallbacks.onCreateTCPConnection = { channel in
-          channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(PingShield(at: .client), position: .first) }
-        }
-      })
-    let client = GRPCClient(transport: transport, interceptors: interceptors)
+    let client = GRPCClient(transport: try transport(to: socket, lasting: lasting), interceptors: interceptors)
     // In a task of its own: when the body is cancelled, what undoes its work still needs the connection.
     let connections = Task { try await client.runConnections() }
     let result: Result<Value, any Error>
@@ -38,6 +31,21 @@ public struct ContainerdClient: Sendable {
     connections.cancel()
     _ = await connections.result
     return try result.get()
+  }
+
+  /// - Parameter lasting: calls wait for a connection that is being made again, which is tried every half second.
+  static func transport(to socket: String, lasting: Bool = false) throws -> Transport {
+    try Transport(
+      target: .unixDomainSocket(path: socket, authority: "localhost"), transportSecurity: .plaintext,
+      config: .defaults { config in
+        config.http2.targetWindowSize = 8 << 20
+        config.http2.maxFrameSize = 1 << 20
+        if lasting { config.backoff = .init(initial: .milliseconds(50), max: .milliseconds(500), multiplier: 1.6, jitter: 0.2) }
+        // A grpc-go server pings after nearly every request.
+        config.channelDebuggingCallbacks.onCreateTCPConnection = { channel in
+          channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(PingShield(at: .client), position: .first) }
+        }
+      }, serviceConfig: lasting ? ServiceConfig(methodConfig: [MethodConfig(names: [.init(service: "", method: "")], waitForReady: true)]) : ServiceConfig())
   }
 
   /// The same connection, with everything that is made held by a lease.
@@ -81,7 +89,9 @@ public struct ContainerdClient: Sendable {
   }
 
   var metadata: Metadata {
-    var metadata: Metadata = ["containerd-namespace": "\(scope.namespace)"]
+    var metadata: Metadata = [:]
+    // A plugin is in no namespace.
+    if !scope.namespace.isEmpty { metadata.addString(scope.namespace, forKey: "containerd-namespace") }
     if let lease = scope.lease { metadata.addString(lease, forKey: "containerd-lease") }
     return metadata
   }

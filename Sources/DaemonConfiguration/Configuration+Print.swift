@@ -28,7 +28,21 @@ extension Configuration {
       "[runtimes]", "  # Runtime name = shim: a path, or the name of a program beside the daemon or in PATH.",
     ]
     for (name, path) in runtimes.sorted(by: { $0.key < $1.key }) { lines.append("  \(Self.quoted(name)) = \(Self.quoted(path))") }
+    lines += proxyLines
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  private var proxyLines: [String] {
+    if proxySnapshotters.isEmpty { return [] }
+    var lines = ["", "[proxy_plugins]", "  # Snapshotter's name = the socket where another process serves it."]
+    for (name, plugin) in proxySnapshotters.sorted(by: { $0.key < $1.key }) {
+      lines += ["  [proxy_plugins.\(Self.quoted(name))]", "    type = \"snapshot\"", "    address = \(Self.quoted(plugin.address))"]
+      if !plugin.capabilities.isEmpty { lines.append("    capabilities = [\(plugin.capabilities.map(Self.quoted).joined(separator: ", "))]") }
+      if plugin.exports.isEmpty { continue }
+      lines.append("    [proxy_plugins.\(Self.quoted(name)).exports]")
+      for (key, value) in plugin.exports.sorted(by: { $0.key < $1.key }) { lines.append("      \(Self.quoted(key)) = \(Self.quoted(value))") }
+    }
+    return lines
   }
 
   /// A TOML basic string.

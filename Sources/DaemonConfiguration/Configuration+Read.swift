@@ -5,7 +5,7 @@ import TOMLKit
 /// here is a warning, so that its files can be used as they are.
 extension Configuration {
   private static let otherTopLevel: Set<String> = [
-    "temp", "plugin_dir", "disabled_plugins", "required_plugins", "imports", "metrics", "cgroup", "proxy_plugins", "stream_processors",
+    "temp", "plugin_dir", "disabled_plugins", "required_plugins", "imports", "metrics", "cgroup", "stream_processors",
   ]
 
   mutating func read(_ document: Section) throws(ContainerdError) {
@@ -21,6 +21,9 @@ extension Configuration {
       case "debug": try readDebug(document.section(key))
       case "timeouts": try readTimeouts(document.section(key))
       case "plugins": try readPlugins(document.section(key))
+      case "proxy_plugins":
+        let section = try document.section(key)
+        for name in section.keys { try readProxy(name, section.section(name), in: section) }
       case "runtimes":
         let section = try document.section(key)
         for name in section.keys { runtimes[name] = try section.text(name) }
@@ -121,6 +124,37 @@ extension Configuration {
       }
     }
   }
+
+  private mutating func readProxy(_ name: String, _ section: Section, in proxies: Section) throws(ContainerdError) {
+    var plugin = ProxySnapshotter(address: "")
+    guard section.keys.contains("type") else { throw section.wrong("type", "is missing") }
+    // Of plugins of other kinds not even the fields are known here.
+    guard ["snapshot", "io.containerd.snapshotter.v1"].contains(try section.text("type")) else { return ignore(proxies, name) }
+    do throws(ContainerdError) { try Identifiers.validate(name, kind: "snapshotter") } catch { throw proxies.wrong(name, error.message) }
+    if Self.ownSnapshotters.contains(name) { throw proxies.wrong(name, "the daemon has a snapshotter of its own with this name") }
+    for key in section.keys {
+      switch key {
+      case "type": break
+      case "address":
+        let given = try section.text(key)
+        plugin.address = given.hasPrefix("unix://") ? String(given.dropFirst("unix://".count)) : given
+        // Longer ones do not fit a socket's address on Linux.
+        guard plugin.address.hasPrefix("/"), plugin.address.utf8.count <= 107 else {
+          throw section.wrong(key, "must be an absolute path of at most 107 bytes, not \"\(given)\"")
+        }
+      case "capabilities": plugin.capabilities = try section.texts(key)
+      case "exports":
+        let exports = try section.section(key)
+        for export in exports.keys { plugin.exports[export] = try exports.text(export) }
+      case "platform": ignore(section, key)
+      default: throw unknown(section, key)
+      }
+    }
+    if plugin.address.isEmpty { throw section.wrong("address", "is missing") }
+    proxySnapshotters[name] = plugin
+  }
+
+  private static let ownSnapshotters: Set<String> = ["overlayfs"]
 
   private mutating func ignore(_ section: Section, _ key: String) {
     warnings.append("\(section.name(key)) changes nothing here")

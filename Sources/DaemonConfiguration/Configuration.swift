@@ -33,6 +33,9 @@ public struct Configuration: Hashable, Sendable {
   /// Runtime name → shim, a path or a program's name.
   public var runtimes: [String: String] = [:]
 
+  /// Snapshotters that other processes serve, by the names under which clients find them.
+  public var proxySnapshotters: [String: ProxySnapshotter] = [:]
+
   /// What was read and changes nothing, in sentences.
   public var warnings: [String] = []
 
@@ -54,6 +57,20 @@ public struct Configuration: Hashable, Sendable {
     public var startupDelay = Duration.milliseconds(100)
     /// After something was let go.
     public var scheduleDelay = Duration.milliseconds(50)
+  }
+
+  /// A snapshotter at the other end of a socket.
+  public struct ProxySnapshotter: Hashable, Sendable {
+    /// The path of the socket.
+    public var address: String
+    /// Both are passed on to who asks for the daemon's plugins.
+    public var capabilities: [String] = []
+    public var exports: [String: String] = [:]
+    public init(address: String, capabilities: [String] = [], exports: [String: String] = [:]) {
+      self.address = address
+      self.capabilities = capabilities
+      self.exports = exports
+    }
   }
 
   public init() {}

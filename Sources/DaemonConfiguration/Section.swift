@@ -23,6 +23,22 @@ struct Section {
     return value
   }
 
+  /// One string or several.
+  func texts(_ key: String) throws(ContainerdError) -> [String] {
+    guard let list = table[key]?.array else { return [try text(key)] }
+    var texts: [String] = []
+    for value in list {
+      guard let text = value.string else { throw wrong(key, "must be a string or strings") }
+      texts.append(text)
+    }
+    return texts
+  }
+
+  func flag(_ key: String) throws(ContainerdError) -> Bool {
+    guard let value = table[key]?.bool else { throw wrong(key, "must be true or false") }
+    return value
+  }
+
   func path(_ key: String) throws(ContainerdError) -> String {
     let value = try text(key)
     guard value.hasPrefix("/") else { throw wrong(key, "must be an absolute path, not \"\(value)\"") }

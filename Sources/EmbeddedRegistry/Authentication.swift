@@ -12,22 +12,28 @@ public enum RegistryAuthentication: Sendable {
   public struct Bearer: Sendable {
     public var service: String
     public var users: [String: String]
+    /// Refresh tokens of OAuth that are as good as a user's password.
+    public var identityTokens: Set<String>
     /// Whether those without credentials get a token that reads.
     public var allowsAnonymous: Bool
     public var lifetime: Duration
+    /// Requests that a token is good for; nil for any number.
+    public var uses: Int?
     /// The field of the answer that carries the token: `token`, or `access_token`.
     public var field: String
     /// What the challenge names as realm; nil for our own `/token`.
     public var realm: String?
 
     public init(
-      service: String = "registry", users: [String: String] = [:], allowsAnonymous: Bool = true, lifetime: Duration = .seconds(300), field: String = "token",
-      realm: String? = nil
+      service: String = "registry", users: [String: String] = [:], identityTokens: Set<String> = [], allowsAnonymous: Bool = true,
+      lifetime: Duration = .seconds(300), uses: Int? = nil, field: String = "token", realm: String? = nil
     ) {
       self.service = service
       self.users = users
+      self.identityTokens = identityTokens
       self.allowsAnonymous = allowsAnonymous
       self.lifetime = lifetime
+      self.uses = uses
       self.field = field
       self.realm = realm
     }
@@ -39,12 +45,28 @@ final class Gatekeeper: Sendable {
   private struct Grant {
     var scopes: Set<String>
     var expires: ContinuousClock.Instant
+    var usesLeft: Int?
+  }
+  private struct Limits {
+    var lifetime: Duration
+    var uses: Int?
   }
 
   private let authentication: RegistryAuthentication
   private let grants = Mutex<[String: Grant]>([:])
+  private let limits: Mutex<Limits>
 
-  init(_ authentication: RegistryAuthentication) { self.authentication = authentication }
+  init(_ authentication: RegistryAuthentication) {
+    self.authentication = authentication
+    if case .bearer(let bearer) = authentication {
+      limits = Mutex(Limits(lifetime: bearer.lifetime, uses: bearer.uses))
+    } else {
+      limits = Mutex(Limits(lifetime: .zero))
+    }
+  }
+
+  /// For tokens that are handed out from now on.
+  func limitTokens(lifetime: Duration, uses: Int?) { limits.withLock { $0 = Limits(lifetime: lifetime, uses: uses) } }
 
   func revokeTokens() { grants.withLock { $0 = [:] } }
 
@@ -69,16 +91,26 @@ final class Gatekeeper: Sendable {
   private func isGranted(_ token: String, _ scope: String?) -> Bool {
     grants.withLock { grants in
       guard let grant = grants[token], grant.expires > .now else { return false }
-      return scope.map { grant.scopes.contains($0) } ?? true
+      if let scope, !grant.scopes.contains(scope) { return false }
+      if let left = grant.usesLeft {
+        if left <= 0 { return false }
+        grants[token]?.usesLeft = left - 1
+      }
+      return true
     }
   }
 
-  /// The answer of `/token`.
+  /// The answer of `/token`; `query` is the form of a POST.
   func token(_ head: HTTPRequestHead, _ query: Query) throws(RegistryError) -> Response {
     guard case .bearer(let bearer) = authentication else { throw RegistryError(.unsupported, "this registry hands out no tokens", status: .notFound) }
     guard query["service"] == bearer.service else { throw RegistryError(.denied, "no tokens for service \"\(query["service"] ?? "")\"") }
     let known: Bool
-    if let header = head.headers.first(name: "Authorization") {
+    if head.method == .POST {
+      guard query["grant_type"] == "refresh_token", let token = query["refresh_token"], bearer.identityTokens.contains(token) else {
+        throw RegistryError(.unauthorized, "no such refresh token")
+      }
+      known = true
+    } else if let header = head.headers.first(name: "Authorization") {
       guard let (user, password) = Self.credentials(header), bearer.users[user] == password else { throw RegistryError(.unauthorized, "wrong credentials") }
       known = true
     } else {
@@ -91,14 +123,15 @@ final class Gatekeeper: Sendable {
       for action in parts[2].split(separator: ",") where action == "pull" || known { scopes.insert("repository:\(parts[1]):\(action)") }
     }
     let token = RegistryStorage.randomName()
-    grants.withLock { $0[token] = Grant(scopes: scopes, expires: .now + bearer.lifetime) }
+    let limits = limits.withLock { $0 }
+    grants.withLock { $0[token] = Grant(scopes: scopes, expires: .now + limits.lifetime, usesLeft: limits.uses) }
     struct Answer: Encodable {
       var token: String?
       var access_token: String?
       var expires_in: Int64
     }
-    let isOAuth = bearer.field == "access_token"
-    return .json(Answer(token: isOAuth ? nil : token, access_token: isOAuth ? token : nil, expires_in: bearer.lifetime.components.seconds))
+    let isOAuth = bearer.field == "access_token" || head.method == .POST
+    return .json(Answer(token: isOAuth ? nil : token, access_token: isOAuth ? token : nil, expires_in: limits.lifetime.components.seconds))
   }
 
   private static func credentials(_ header: String) -> (String, String)? {

@@ -20,8 +20,10 @@ struct Connection: Sendable {
     await withTaskCancellationHandler {
       do {
         try await channel.executeThenClose { inbound, _ in
+          if faults.isAway { return }
           let reader = RequestReader(inbound, raw)
           while let head = try await reader.nextHead() {
+            if faults.isAway { return }
             guard try await answer(head, reader) else { return }
           }
         }
@@ -62,7 +64,7 @@ struct Connection: Sendable {
     if plan.closes { keepAlive = false }
     if !keepAlive { response.headers.replaceOrAdd(name: "Connection", value: "close") }
     entry.record.withLock { $0.status = Int(response.status.code) }
-    let sender = ResponseSender(channel: channel.channel, pool: service.pool, entry: entry)
+    let sender = ResponseSender(channel: channel.channel, pool: service.pool, entry: entry, faults: self.faults)
     try await sender.send(response, version: head.version, bodiless: head.method == .HEAD, plan)
     return keepAlive
   }

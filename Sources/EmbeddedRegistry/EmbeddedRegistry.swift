@@ -23,6 +23,8 @@ public final class EmbeddedRegistry: Sendable {
     public var bytesPerSecond: Int64?
     /// Larger manifests are refused with 413. The distribution-spec asks for at least 4 MiB.
     public var maximumManifestSize: Int
+    /// Most referrers in one answer; nil for all of them.
+    public var referrersPerPage: Int?
     /// How many requests the access log keeps.
     public var logLimit: Int
     /// Called when an answer has left, or has failed to.
@@ -30,7 +32,7 @@ public final class EmbeddedRegistry: Sendable {
 
     public init(
       root: String, host: String = "127.0.0.1", port: Int = 0, authentication: RegistryAuthentication = .none, bytesPerSecond: Int64? = nil,
-      maximumManifestSize: Int = 4 << 20, logLimit: Int = 10_000, onRequest: @escaping @Sendable (AccessRecord) -> Void = { _ in }
+      maximumManifestSize: Int = 4 << 20, referrersPerPage: Int? = nil, logLimit: Int = 10_000, onRequest: @escaping @Sendable (AccessRecord) -> Void = { _ in }
     ) {
       self.root = root
       self.host = host
@@ -38,6 +40,7 @@ public final class EmbeddedRegistry: Sendable {
       self.authentication = authentication
       self.bytesPerSecond = bytesPerSecond
       self.maximumManifestSize = maximumManifestSize
+      self.referrersPerPage = referrersPerPage
       self.logLimit = logLimit
       self.onRequest = onRequest
     }
@@ -143,4 +146,7 @@ extension EmbeddedRegistry {
 
   /// Every token that was handed out is worth nothing from now on.
   public func revokeTokens() { service.gatekeeper.revokeTokens() }
+
+  /// Tokens that are handed out from now on live so long, and are good for so many requests.
+  public func limitTokens(lifetime: Duration = .seconds(300), uses: Int? = nil) { service.gatekeeper.limitTokens(lifetime: lifetime, uses: uses) }
 }

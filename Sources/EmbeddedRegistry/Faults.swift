@@ -4,9 +4,11 @@ import Synchronization
 ///
 ///     registry.faults.add(.status(503), to: .blobs, times: 2)
 ///     registry.faults.add(.cut(afterBytes: 1000), to: .path("sha256:ab…"), method: "GET", times: 1)
+///     registry.faults.limit(bytesPerSecond: 1 << 20)
+///     registry.faults.goAway(for: .seconds(3))
 public final class RegistryFaults: Sendable {
   public enum Target: Hashable, Sendable {
-    case everything, manifests, blobs, token
+    case everything, manifests, blobs, referrers, token
     /// The path, without the query, ends so.
     case path(String)
   }
@@ -24,6 +26,10 @@ public final class RegistryFaults: Sendable {
     case stall(afterBytes: Int64)
     /// Inverts the byte at this place of the body.
     case corrupt(byte: Int64)
+    /// Inverts the byte at this place of the blob, in whatever part of it is sent.
+    case corruptBlob(at: Int64)
+    /// Sends no more than so many bytes of the body, and says that this is all.
+    case truncate(to: Int64)
     /// Sends these bytes as the body, with their own length.
     case replace([UInt8])
     /// Announces a length that is so much off, and closes the connection after the body.
@@ -50,7 +56,14 @@ public final class RegistryFaults: Sendable {
     var remaining: Int?
   }
 
+  private enum Presence: Sendable {
+    case here
+    case away(until: ContinuousClock.Instant?)
+  }
+
   private let rules = Mutex<[Rule]>([])
+  private let presence = Mutex(Presence.here)
+  let throttle = RegistryThrottle()
 
   public init() {}
 
@@ -59,7 +72,32 @@ public final class RegistryFaults: Sendable {
     rules.withLock { $0.append(Rule(fault: fault, target: target, method: method, spared: sparing, remaining: times)) }
   }
 
-  public func clear() { rules.withLock { $0 = [] } }
+  /// All answers together leave no faster than this; nil for as fast as they go.
+  public func limit(bytesPerSecond: Int64?) { throttle.rate = bytesPerSecond }
+
+  /// Whoever connects is sent away without a word, and answers under way break off; for a time, or until `comeBack`.
+  public func goAway(for time: Duration? = nil) { presence.withLock { $0 = .away(until: time.map { .now + $0 }) } }
+
+  public func comeBack() { presence.withLock { $0 = .here } }
+
+  var isAway: Bool {
+    presence.withLock { presence in
+      switch presence {
+      case .here: return false
+      case .away(let until):
+        guard let until, until <= .now else { return true }
+        presence = .here
+        return false
+      }
+    }
+  }
+
+  /// As it was in the beginning: no fault, no limit, present.
+  public func clear() {
+    rules.withLock { $0 = [] }
+    limit(bytesPerSecond: nil)
+    comeBack()
+  }
 
   /// The faults that this request meets, in the order in which they were added.
   func take(method: String, path: String) -> [Fault] {
@@ -86,6 +124,7 @@ public final class RegistryFaults: Sendable {
     case .everything: true
     case .manifests: path.contains("/manifests/")
     case .blobs: path.contains("/blobs/")
+    case .referrers: path.contains("/referrers/")
     case .token: path == "/token"
     case .path(let suffix): path.hasSuffix(suffix)
     }

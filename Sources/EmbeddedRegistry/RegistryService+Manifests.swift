@@ -64,7 +64,13 @@ extension RegistryService {
         return wanted == nil || wanted == referrer.artifactType ? referrer : nil
       }
     }
-    var response = Response.json(Index(manifests: found))
+    let rest = query["last"].map { last in Array(found.drop { $0.digest <= last }) } ?? found
+    let page = configuration.referrersPerPage.map { Array(rest.prefix($0)) } ?? rest
+    var response = Response.json(Index(manifests: page))
+    if page.count < rest.count, let last = page.last {
+      let filter = wanted.map { "&artifactType=\(Query.encode($0))" } ?? ""
+      response.headers.add(name: "Link", value: "</v2/\(name)/referrers/\(subject)?last=\(last.digest)\(filter)>; rel=\"next\"")
+    }
     response.headers.replaceOrAdd(name: "Content-Type", value: MediaType.ociIndex)
     if wanted != nil { response.headers.add(name: "OCI-Filters-Applied", value: "artifactType") }
     return response

@@ -38,7 +38,7 @@ final class RegistryService: Sendable {
   private func handle(_ head: HTTPRequestHead, _ body: RequestReader) async throws -> Response {
     let query = Query(head.uri)
     let route = try Route.parse(String(head.uri.prefix { $0 != "?" }))
-    if case .token = route { return try gatekeeper.token(head, query) }
+    if case .token = route { return try gatekeeper.token(head, head.method == .POST ? try await form(body) : query) }
     try gatekeeper.check(head, route, origin: origin)
     // HEAD is GET whose body is not sent.
     let method = head.method == .HEAD ? .GET : head.method
@@ -67,6 +67,16 @@ final class RegistryService: Sendable {
     case (.DELETE, .upload(let name, let id)): return try await cancelUpload(name, id)
     default: throw RegistryError(.unsupported, "\(head.method.rawValue) \(head.uri)")
     }
+  }
+
+  /// What a client sends as a form, small as forms are.
+  private func form(_ body: RequestReader) async throws -> Query {
+    var bytes: [UInt8] = []
+    while let buffer = try await body.next() {
+      bytes += buffer.readableBytesView
+      if bytes.count > 64 << 10 { throw RegistryError(.sizeInvalid, "a form may have 65536 bytes", status: .payloadTooLarge) }
+    }
+    return Query("?" + String(decoding: bytes, as: UTF8.self))
   }
 
   // MARK: blobs

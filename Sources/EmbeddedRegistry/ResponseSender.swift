@@ -22,6 +22,9 @@ struct SendPlan: Sendable {
       case .cutAtGate(let bytes, let gate): (cutAfter, self.gate) = (bytes, gate)
       case .stall(let bytes): stallAfter = bytes
       case .corrupt(let byte): corrupt = byte
+      case .corruptBlob(let place):
+        if case .file(_, let range) = response.body, range.contains(place) { corrupt = place - range.lowerBound }
+      case .truncate(let count): Self.truncate(&response, to: count)
       case .replace(let bytes): response.body = .bytes(bytes)
       case .contentLength(let difference): off = difference
       case .shiftRange(let shift): Self.shift(&response, by: shift)
@@ -36,6 +39,13 @@ struct SendPlan: Sendable {
       if let value { response.headers.replaceOrAdd(name: name, value: value) } else { response.headers.remove(name: name) }
     }
     closes = off != 0 || cutAfter != nil || stallAfter != nil
+  }
+
+  private static func truncate(_ response: inout Response, to count: Int64) {
+    switch response.body {
+    case .bytes(let bytes): response.body = .bytes(Array(bytes.prefix(Int(count))))
+    case .file(let file, let range): response.body = .file(file, range.lowerBound..<min(range.upperBound, range.lowerBound + count))
+    }
   }
 
   private static func shift(_ response: inout Response, by bytes: Int64) {
@@ -56,6 +66,7 @@ struct ResponseSender: Sendable {
   let channel: any Channel
   let pool: BlockingPool
   let entry: AccessLog.Entry
+  let faults: RegistryFaults
 
   func send(_ response: Response, version: HTTPVersion, bodiless: Bool, _ plan: SendPlan) async throws {
     try await write(.head(HTTPResponseHead(version: version, status: response.status, headers: response.headers)))
@@ -76,12 +87,14 @@ struct ResponseSender: Sendable {
       }
       if let stall = plan.stallAfter, position >= stall { try await Task.sleep(for: .seconds(86_400)) }
       if position >= body.count { return }
+      if faults.isAway { throw Cut() }
       var count = min(Self.piece, body.count - position)
       for limit in [plan.cutAfter, plan.stallAfter] { if let limit { count = min(count, limit - position) } }
-      if let rate = plan.rate { count = min(count, max(1, rate / 20)) }
+      for rate in [plan.rate, faults.throttle.rate] { if let rate { count = min(count, max(1, rate / 20)) } }
       var bytes = try await read(body, at: position, count: Int(count))
       if bytes.isEmpty { throw Cut() }
       if let corrupt = plan.corrupt, (position..<position + Int64(bytes.count)).contains(corrupt) { bytes[Int(corrupt - position)] ^= 0xff }
+      if let turn = faults.throttle.turn(bytes.count) { try await Task.sleep(until: turn) }
       // Counted before it leaves: who has received it must find it in the log.
       entry.record.withLock { $0.bytesSent += Int64(bytes.count) }
       try await write(.body(.byteBuffer(ByteBuffer(bytes: bytes))))

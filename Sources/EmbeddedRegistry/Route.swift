@@ -92,6 +92,15 @@ struct Query: Sendable {
 
   subscript(_ name: String) -> String? { values[name] }
 
+  /// Everything but letters, digits and `-._~` as its percent-encoding.
+  static func encode(_ text: String) -> String {
+    text.utf8.map { byte in
+      let isPlain = (0x30...0x39).contains(byte) || (0x61...0x7a).contains(byte | 0x20) || [0x2d, 0x2e, 0x5f, 0x7e].contains(byte)
+      if isPlain { return String(UnicodeScalar(byte)) }
+      return (byte < 0x10 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
+    }.joined()
+  }
+
   static func decode(_ text: Substring) -> String? {
     if !text.utf8.contains(0x25) { return String(text) }
     var bytes: [UInt8] = []

@@ -1,146 +1,109 @@
 import CFuse
+import CLinux
 import LayerIndex
 import Protocols
+import SystemKit
 
-/// A merged tree as the C side reads it: arrays that never change, whose numbers are places in each other.
+/// A merged tree as the C side reads it, out of a mapped `TreeFile`.
 ///
 /// Safe from any thread: nothing is written after it was made.
-final class FlatTree: @unchecked Sendable {
-  /// A file's bytes: which layer, from below, and where in its archive.
-  struct Contents: Sendable {
-    var layer: Int
-    var pieces: [LayerIndex.Piece]
-    /// For messages.
-    var name: String
+public final class FlatTree: @unchecked Sendable {
+  let tree: UnsafeMutablePointer<cfuse_tree>
+  private let map: MappedFile
+  private let nodes: UnsafeBufferPointer<cfuse_node>
+  private let names: UnsafeBufferPointer<cfuse_name>
+  private let text: UnsafeBufferPointer<UInt8>
+  private let contents: UnsafeBufferPointer<cfuse_contents>
+  private let pieces: UnsafeBufferPointer<cfuse_piece>
+  private let large: UnsafeBufferPointer<TreeFile.Large>
+
+  /// Merges layers, from below, into a file. What was at the path is replaced. Blocking.
+  public static func write(_ layers: [LayerIndex], to path: String) throws(ContainerdError) {
+    for layer in layers { try layer.check() }
+    let merged = try MergedTree(layers)
+    do { try Files.writeAtomically(TreeFile.encode(merged), to: path) } catch { throw ContainerdError(.unknown, "tree \(path): \(error)") }
   }
 
-  let tree: UnsafeMutablePointer<cfuse_tree>
-  /// By node; nil for what has no bytes.
-  let contents: [Contents?]
-  private let nodes: UnsafeMutableBufferPointer<cfuse_node>
-  private let names: UnsafeMutableBufferPointer<cfuse_name>
-  private let attributes: UnsafeMutableBufferPointer<cfuse_attribute>
-  private let text: UnsafeMutableBufferPointer<UInt8>
-
-  init(_ merged: MergedTree) {
-    var maker = Maker()
-    maker.make(merged.root)
-    nodes = Self.copy(maker.nodes)
-    names = Self.copy(maker.names)
-    attributes = Self.copy(maker.attributes)
-    text = Self.copy(maker.text)
-    contents = maker.contents
+  /// Maps a file that `write` made. `dataLoss` if it is none.
+  public init(path: String) throws(ContainerdError) {
+    do { map = try MappedFile(path: path) } catch { throw ContainerdError(error.errno == ENOENT ? .notFound : .unknown, "tree \(path): \(error)") }
+    let bytes = map.bytes
+    guard bytes.count >= TreeFile.head, Array(bytes[0..<8]) == TreeFile.magic else { throw ContainerdError(.dataLoss, "\(path): no tree") }
+    let counts = (0..<TreeFile.sections).map { bytes.loadUnaligned(fromByteOffset: 8 + 8 * $0, as: UInt64.self) }
+    var place = TreeFile.head
+    var fits = true
+    func section<Value>(_ number: Int, _ type: Value.Type) -> UnsafeBufferPointer<Value> {
+      let (room, stride) = (bytes.count - place, MemoryLayout<Value>.stride)
+      guard fits, room >= 0, counts[number] <= UInt64(room / stride) else {
+        fits = false
+        return UnsafeBufferPointer(start: nil, count: 0)
+      }
+      let count = Int(counts[number])
+      defer { place += (count * stride + 7) / 8 * 8 }
+      return UnsafeBufferPointer(start: (bytes.baseAddress! + place).assumingMemoryBound(to: type), count: count)
+    }
+    nodes = section(0, cfuse_node.self)
+    names = section(1, cfuse_name.self)
+    let attributes = section(2, cfuse_attribute.self)
+    contents = section(3, cfuse_contents.self)
+    pieces = section(4, cfuse_piece.self)
+    large = section(5, TreeFile.Large.self)
+    text = section(6, UInt8.self)
+    guard fits, nodes.count > 0, contents.count == nodes.count else { throw ContainerdError(.dataLoss, "\(path): a tree that is cut off") }
     tree = .allocate(capacity: 1)
     tree.initialize(
       to: cfuse_tree(
-        nodes: nodes.baseAddress, names: names.baseAddress, attributes: attributes.baseAddress, text: text.baseAddress, node_count: UInt32(nodes.count),
-        bytes: maker.bytes))
+        nodes: nodes.baseAddress, names: names.baseAddress, attributes: attributes.isEmpty ? nil : attributes.baseAddress,
+        contents: contents.baseAddress, pieces: pieces.baseAddress, text: text.baseAddress, node_count: UInt32(nodes.count),
+        piece_count: UInt32(pieces.count), bytes: bytes.loadUnaligned(fromByteOffset: 8 + 8 * TreeFile.sections, as: UInt64.self)))
   }
 
-  deinit {
-    tree.deallocate()
-    nodes.deallocate()
-    names.deallocate()
-    attributes.deallocate()
-    text.deallocate()
+  deinit { tree.deallocate() }
+
+  /// Files, directories and links.
+  public var count: Int { nodes.count }
+
+  func size(of node: Int) -> Int64 { Int64(nodes[node].size) }
+
+  /// Which layer, from below, has the node's bytes.
+  func layer(of node: Int) -> Int { Int(contents[node].layer) }
+
+  /// Where they are in its archive; what is in none of them is zero.
+  func pieces(of node: Int) -> UnsafeBufferPointer<cfuse_piece> {
+    let (first, count) = (Int(contents[node].first), Int(contents[node].count))
+    guard first <= pieces.count, count <= pieces.count - first else { return UnsafeBufferPointer(start: nil, count: 0) }
+    return UnsafeBufferPointer(rebasing: pieces[first..<first + count])
   }
 
-  var count: Int { nodes.count }
-
-  private static func copy<Value>(_ values: [Value]) -> UnsafeMutableBufferPointer<Value> {
-    // Never empty: C gets a pointer in any case.
-    let buffer = UnsafeMutableBufferPointer<Value>.allocate(capacity: max(1, values.count))
-    let rest = UnsafeMutableBufferPointer(rebasing: buffer[0..<values.count])
-    _ = rest.initialize(from: values)
-    return UnsafeMutableBufferPointer(start: buffer.baseAddress, count: values.count)
+  /// The path in its layer of a file that is large; nil for others.
+  func path(ofLarge node: Int) -> String? {
+    var (low, high) = (0, large.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if large[middle].node < UInt32(node) { low = middle + 1 } else { high = middle }
+    }
+    guard low < large.count, large[low].node == UInt32(node) else { return nil }
+    let (start, length) = (Int(large[low].text), Int(large[low].length))
+    guard start <= text.count, length <= text.count - start else { return nil }
+    return String(decoding: UnsafeBufferPointer(rebasing: text[start..<start + length]), as: UTF8.self)
   }
 
-  private struct Maker {
-    var nodes: [cfuse_node] = []
-    var names: [cfuse_name] = []
-    var attributes: [cfuse_attribute] = []
-    var text: [UInt8] = []
-    var contents: [Contents?] = []
-    var bytes: UInt64 = 0
-    private var places: [ObjectIdentifier: UInt32] = [:]
-
-    /// Level by level, so that what a directory lists lies together.
-    mutating func make(_ root: MergedTree.Node) {
-      var waiting = [root]
-      _ = place(root, parent: 0)
-      var next = 0
-      while next < waiting.count {
-        let directory = waiting[next]
-        next += 1
-        let number = places[ObjectIdentifier(directory)] ?? 0
-        nodes[Int(number)].first = UInt32(names.count)
-        nodes[Int(number)].count = UInt32(directory.children.count)
-        for (name, child) in directory.children.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
-          let isNew = places[ObjectIdentifier(child)] == nil
-          let place = place(child, parent: number)
-          if child.isDirectory {
-            nodes[Int(number)].links += 1
-            if isNew { waiting.append(child) }
-          } else {
-            nodes[Int(place)].links += 1
-          }
-          names.append(cfuse_name(node: place, text: add(name), length: UInt32(name.count)))
-        }
-      }
-    }
-
-    private mutating func add(_ bytes: [UInt8]) -> UInt32 {
-      defer { text += bytes }
-      return UInt32(text.count)
-    }
-
-    private mutating func place(_ node: MergedTree.Node, parent: UInt32) -> UInt32 {
-      if let there = places[ObjectIdentifier(node)] { return there }
-      let number = UInt32(nodes.count)
-      places[ObjectIdentifier(node)] = number
-      var made = cfuse_node()
-      made.parent = parent
-      made.links = node.isDirectory ? 2 : 0
-      made.mode = 0o040755
-      var bytes: Contents?
-      if let entry = node.entry {
-        made.mode = Self.type(entry.kind) | entry.mode
-        (made.owner, made.group) = (entry.owner, entry.group)
-        (made.seconds, made.nanoseconds) = (entry.seconds, UInt32(clamping: entry.nanoseconds))
-        (made.major, made.minor) = (entry.major, entry.minor)
-        if entry.kind == .symlink {
-          (made.target, made.target_length) = (add(entry.link), UInt32(entry.link.count))
-          made.size = UInt64(entry.link.count)
-        }
-        if entry.kind == .file {
-          made.size = UInt64(entry.size)
-          self.bytes += made.size
-          bytes = Contents(layer: node.layer, pieces: entry.pieces, name: entry.text)
-        }
-        made.attribute = UInt32(attributes.count)
-        // An overlay's own marks would let an image rewrite the stack of layers.
-        for attribute in entry.attributes where !attribute.name.hasPrefix("trusted.overlay.") && !attribute.name.hasPrefix("user.overlay.") {
-          let name = Array(attribute.name.utf8)
-          attributes.append(
-            cfuse_attribute(
-              name: add(name), name_length: UInt32(name.count), value: add(attribute.value), value_length: UInt32(attribute.value.count)))
-          made.attribute_count += 1
-        }
-      }
-      nodes.append(made)
-      contents.append(bytes)
-      return number
-    }
-
-    private static func type(_ kind: LayerIndex.Entry.Kind) -> UInt32 {
-      switch kind {
-      case .file, .hardlink: 0o100000
-      case .directory: 0o040000
-      case .symlink: 0o120000
-      case .character: 0o020000
-      case .block: 0o060000
-      case .fifo: 0o010000
-      }
-    }
+  /// Whether most bytes are those of large files: then it pays to answer every OPEN, so that complete files can be passed through to the kernel.
+  public var isMadeOfLargeFiles: Bool {
+    let bytes = large.reduce(into: UInt64(0)) { $0 += nodes[Int($1.node)].size }
+    return bytes >= 8 << 20 && bytes >= tree.pointee.bytes / 2
   }
+
+  /// A node's path, for messages: its first name. Slow.
+  func path(of node: Int) -> String {
+    var parts: [String] = []
+    var wanted = node
+    while wanted != 0, parts.count < 4096 {
+      guard let place = names.firstIndex(where: { Int($0.node) == wanted }) else { break }
+      parts.append(String(decoding: UnsafeBufferPointer(rebasing: text[Int(names[place].text)..<Int(names[place].text + names[place].length)]), as: UTF8.self))
+      wanted = nodes.firstIndex { $0.count > 0 && (Int($0.first)..<Int($0.first + $0.count)).contains(place) } ?? 0
+    }
+    return parts.reversed().joined(separator: "/")
+  }
+
 }

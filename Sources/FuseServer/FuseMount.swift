@@ -1,7 +1,8 @@
+import BlockingIO
 import CFuse
 import CLinux
 import Dispatch
-import LayerIndex
+import LazyLayers
 import Protocols
 import Synchronization
 import SystemKit
@@ -9,118 +10,134 @@ import SystemKit
 /// A stack of layers as a read-only file system, whose bytes are fetched when they are read.
 ///
 /// The kernel is answered until the mount is gone: by `unmount`, or from outside. A read that cannot be served is EIO, with a line in the log that names
-/// layer, file and cause; the next read of the same place tries again.
+/// image, layer, span, file and cause; the next read of the same place tries again.
 public final class FuseMount: Sendable {
   public typealias Log = @Sendable (String) -> Void
 
+  /// How it is served.
+  public struct Form: Sendable {
+    public var transport: FuseTransport
+    /// How many read requests from the kernel; what is on this machine is answered by them at once.
+    public var threads: Int
+    /// Whether every OPEN is answered, so that complete large files can be passed through. Else OPEN is never asked: right for many small files.
+    public var answersOpens: Bool
+    /// Where a layer's files are in plain directories, by the layer's place from below; nil while they are not. Must be quick.
+    public var directory: @Sendable (Int) -> String?
+
+    public init(
+      transport: FuseTransport = .raw, threads: Int = 2, answersOpens: Bool = false, directory: @escaping @Sendable (Int) -> String? = { _ in nil }
+    ) {
+      self.transport = transport
+      self.threads = max(1, threads)
+      self.answersOpens = answersOpens
+      self.directory = directory
+    }
+  }
+
   public let target: String
-  private let device: Int32
-  private let service: Service
+  private let session: FuseSession
+  private let service: MountService
   private let serving = DispatchGroup()
   private let isClosed = Mutex(false)
 
-  /// What the C side hands back with every read.
-  private final class Service: Sendable {
-    let tree: FlatTree
-    let cache: SpanCache
-    let log: Log
-    let reads = DispatchQueue(label: "fuse reads", attributes: .concurrent)
-    /// Reads that have not been answered yet.
-    let open = DispatchGroup()
-    private let blobs: [Digest]
-
-    init(_ layers: [(index: LayerIndex, source: any LayerSource)], room: Int, log: @escaping Log) throws(ContainerdError) {
-      tree = FlatTree(try MergedTree(layers.map(\.index)))
-      cache = SpanCache(layers, room: room)
-      blobs = layers.map(\.index.blob)
-      self.log = log
+  /// Mounts at an existing directory and begins to answer.
+  /// - Parameters:
+  ///   - layers: from below, as the tree has them.
+  ///   - keep: is given the descriptors that a successor needs, before anybody can use the mount; a throw unmounts.
+  public init(
+    _ tree: FlatTree, _ layers: [LazyLayer], at target: String, form: Form = Form(), keep: ([Int32]) throws -> Void = { _ in }, log: @escaping Log = { _ in }
+  ) throws {
+    self.target = target
+    service = MountService(tree, layers, form: form, log: log)
+    do {
+      session = try FuseSession(
+        form.transport, at: target, tree, opens: form.answersOpens, service.callbacks)
+    } catch {
+      throw ContainerdError(error.errno == EPERM ? .permissionDenied : error.errno == ENOENT ? .notFound : .unknown, "\(target): \(error)")
     }
-
-    /// Called on a thread that must go on reading requests: the work is done elsewhere.
-    func read(device: Int32, number: UInt64, node: Int, offset: Int64, count: Int) {
-      open.enter()
-      reads.async {
-        self.answer(device: device, number: number, node: node, offset: offset, count: count)
-        self.open.leave()
-      }
-    }
-
-    private func answer(device: Int32, number: UInt64, node: Int, offset: Int64, count: Int) {
-      guard let contents = tree.contents[node] else {
-        cfuse_reply(device, number, EIO, nil, 0)
-        return
-      }
-      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 4096)
-      defer { buffer.deallocate() }
-      // What is in no piece is a hole.
-      buffer.initializeMemory(as: UInt8.self, repeating: 0)
-      let wanted = offset..<offset + Int64(count)
-      do {
-        for piece in contents.pieces {
-          let part = wanted.clamped(to: piece.offset..<piece.offset + piece.count)
-          if part.isEmpty { continue }
-          let place = piece.place + part.lowerBound - piece.offset
-          let target = UnsafeMutableRawBufferPointer(rebasing: buffer[Int(part.lowerBound - offset)..<Int(part.upperBound - offset)])
-          try cache.copy(place..<place + part.upperBound - part.lowerBound, of: contents.layer, to: target)
-        }
-        cfuse_reply(device, number, 0, buffer.baseAddress, count)
-      } catch {
-        log("\(contents.name) of layer \(blobs[contents.layer]), \(count) bytes at \(offset): \(error)")
-        cfuse_reply(device, number, EIO, nil, 0)
-      }
+    service.attach(session)
+    do {
+      if !session.descriptors.isEmpty { try keep(session.descriptors) }
+      try begin(form.threads)
+    } catch {
+      // Whoever looked at it would wait for ever.
+      umount2(target, Int32(MNT_DETACH))
+      session.end()
+      throw error
     }
   }
 
-  /// Mounts the layers, from below, at an existing directory. Needs the right to mount.
-  /// - Parameters:
-  ///   - room: bytes of unpacked spans that are kept in memory.
-  ///   - threads: how many read requests from the kernel; names and attributes are answered by them at once.
+  /// Goes on with a mount whose server has ended: nobody who uses it sees more than a pause.
+  /// - Parameter descriptors: what `keep` was given, or copies: the mount's from now on. After a throw they are still the caller's.
   public init(
-    _ layers: [(index: LayerIndex, source: any LayerSource)], at target: String, room: Int = 64 << 20, threads: Int = 2, log: @escaping Log = { _ in }
-  ) throws(ContainerdError) {
-    for (index, _) in layers { try index.check() }
-    service = try Service(layers, room: room, log: log)
+    takingOver descriptors: [Int32], _ tree: FlatTree, _ layers: [LazyLayer], at target: String, form: Form = Form(), log: @escaping Log = { _ in }
+  ) throws {
     self.target = target
-    device = cfuse_mount(target, "containerd-ref")
-    if device < 0 {
-      let error = SystemError.last("mount fuse", target)
-      throw ContainerdError(error.errno == EPERM ? .permissionDenied : error.errno == ENOENT ? .notFound : .unknown, "\(target): \(error)")
-    }
-    let started = (0..<max(1, threads)).count { serve($0) }
-    if started == 0 {
-      // Whoever looked at it would wait for ever.
-      umount2(target, Int32(MNT_DETACH))
-      close(device)
-      throw ContainerdError(.resourceExhausted, "\(target): no thread could be started that answers the kernel")
-    }
+    service = MountService(tree, layers, form: form, log: log)
+    guard let device = descriptors.first else { throw ContainerdError.invalidArgument("\(target): no descriptor to take over") }
+    do {
+      session = try FuseSession(
+        takingOver: device, state: descriptors.dropFirst().first, tree, service.callbacks)
+    } catch { throw ContainerdError(.unknown, "\(target): \(error)") }
+    service.attach(session)
+    try begin(form.threads)
+    // The session has its own copy of what is not the device.
+    for descriptor in descriptors.dropFirst() { close(descriptor) }
+  }
+
+  private func begin(_ threads: Int) throws(ContainerdError) {
+    let started = (0..<threads).count { serve($0) }
+    if started == 0 { throw ContainerdError(.resourceExhausted, "\(target): no thread could be started that answers the kernel") }
     raiseReadAhead()
   }
 
-  /// Bytes of layers that were fetched so far.
-  public var fetched: Int64 { service.cache.fetched }
+  /// What a successor needs, as `keep` was given it. The mount's, as long as it lives; none where there is no successor.
+  public var descriptors: [Int32] { session.descriptors }
+
   /// Files, directories and links.
   public var nodes: Int { service.tree.count }
 
+  /// Opens of files that were passed through to the kernel, and of those that were not; nil where opens are not answered.
+  public var opens: (passed: UInt64, cached: UInt64)? { session.counters.map { ($0.opens_passthrough, $0.opens_cached) } }
+
+  /// A mount in numbers, since this process began to serve it.
+  public struct Figures: Sendable, Hashable {
+    /// Reads that were answered with bytes, and with an error.
+    public var answered: UInt64
+    public var failed: UInt64
+    /// Small files that the kernel was given before it asked.
+    public var pushed: UInt64
+    /// Of large files; nil where opens are not answered. These count from the time at which it was mounted.
+    public var opensPassed: UInt64?
+    public var opensCached: UInt64?
+
+    public init(answered: UInt64, failed: UInt64, pushed: UInt64, opensPassed: UInt64? = nil, opensCached: UInt64? = nil) {
+      self.answered = answered
+      self.failed = failed
+      self.pushed = pushed
+      self.opensPassed = opensPassed
+      self.opensCached = opensCached
+    }
+  }
+
+  public var figures: Figures {
+    let (counts, opens) = (service.counts, opens)
+    return Figures(
+      answered: counts.answered, failed: counts.failed, pushed: counts.pushed, opensPassed: opens?.passed, opensCached: opens?.cached)
+  }
+
   /// - Returns: whether there is one reader more.
   private func serve(_ number: Int) -> Bool {
-    let (device, service, serving) = (device, service, serving)
+    let (session, service, serving) = (session, service, serving)
     serving.enter()
-    let failure = Thread.detached("fuse \(number)") {
-      let context = Unmanaged.passRetained(service)
-      let result = cfuse_serve(
-        device, service.tree.tree,
-        { context, device, number, node, offset, count in
-          guard let context else { return }
-          Unmanaged<Service>.fromOpaque(context).takeUnretainedValue().read(
-            device: device, number: number, node: Int(node), offset: Int64(offset), count: Int(count))
-        }, context.toOpaque())
-      context.release()
+    let failure = DedicatedThread.detach {
+      let result = withExtendedLifetime(service) { session.serve() }
       if result != 0 { service.log("a reader of the FUSE device ended: \(SystemError(errno: result, operation: "read", object: "/dev/fuse"))") }
       serving.leave()
     }
-    guard let failure else { return true }
+    if failure == 0 { return true }
     serving.leave()
-    service.log("no thread for the FUSE device: \(failure)")
+    service.log("no thread for the FUSE device: \(SystemError(errno: failure, operation: "pthread_create", object: "reader \(number)"))")
     return false
   }
 
@@ -147,6 +164,14 @@ public final class FuseMount: Sendable {
     waitForEnd()
   }
 
+  /// Takes the mount away from its place. Who has something in it open keeps it, and is answered until it is closed.
+  public func detach() throws(ContainerdError) {
+    do { try Mounts.unmount(target, flags: Int32(MNT_DETACH)) } catch {
+      if error.errno != EINVAL { throw ContainerdError(.unknown, "\(target): \(error)") }
+    }
+    DispatchQueue.global().async { self.waitForEnd() }
+  }
+
   /// Until the mount is gone, whoever ends it. Blocking.
   public func waitForEnd() {
     serving.wait()
@@ -155,6 +180,6 @@ public final class FuseMount: Sendable {
       defer { closed = true }
       return !closed
     }
-    if mine { close(device) }
+    if mine { session.end() }
   }
 }

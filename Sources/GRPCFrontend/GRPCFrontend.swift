@@ -22,4 +22,7 @@ public enum GRPCFrontend {
       EventsService(exchange: backends.events),
     ]
   }
+
+  /// The services of a proxy plugin that is a snapshotter.
+  public static func services(snapshotter: any Snapshotter) -> [any RegistrableRPCService] { [SnapshotsService(snapshotter: snapshotter), HealthService()] }
 }

@@ -12,9 +12,10 @@ public struct GRPCSocketServer: Sendable {
   private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let server: GRPCServer<UnknownMethods<HTTP2ServerTransport.Custom<UnixListener>>>
 
+  /// - Parameter inherited: a socket that listens already, in the place of one at the path.
   public init(
     socket path: String, uid: UInt32? = nil, gid: UInt32? = nil, maximumMessageSize: Int = Self.maximumMessageSize, services: [any RegistrableRPCService],
-    interceptors: [any ServerInterceptor] = []
+    interceptors: [any ServerInterceptor] = [], inherited: Int32? = nil
   ) {
     var config = HTTP2ServerTransport.Custom<UnixListener>.Config.defaults
     // The default holds every reply back up to 100 µs in the hope of company.
@@ -26,7 +27,8 @@ public struct GRPCSocketServer: Sendable {
     // grpc-go opens a stream for each layer at once before it has seen a limit, and swift-nio-http2 ends the connection at the 101st.
     config.http2.maxConcurrentStreams = 1 << 16
     config.rpc.maxRequestPayloadSize = maximumMessageSize
-    let transport = HTTP2ServerTransport.Custom(listenerFactory: UnixListener(path: path, uid: uid, gid: gid, group: Self.group), config: config)
+    let listener = UnixListener(path: path, uid: uid, gid: gid, group: Self.group, inherited: inherited)
+    let transport = HTTP2ServerTransport.Custom(listenerFactory: listener, config: config)
     self.server = GRPCServer(transport: UnknownMethods(transport, services: services), services: services, interceptors: interceptors)
   }
 

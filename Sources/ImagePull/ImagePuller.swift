@@ -23,8 +23,15 @@ public struct ImagePuller: Sendable {
   /// Fetches manifest, config and layers; what is there already is not fetched again, what is there in part is resumed.
   ///
   /// Every reference is labelled before what it refers to is fetched, so that a collector never finds a blob that nobody holds.
-  /// `progress` is called from several tasks at once.
-  public func pull(_ reference: String, progress: @escaping @Sendable (PullProgress) -> Void = { _ in }) async throws -> PulledImage {
+  /// Blobs that nobody needs may be left where they are: the references stay, and a collector finds nothing at their end.
+  ///
+  /// - Parameters:
+  ///   - progress: called from several tasks at once.
+  ///   - layersHad: asked once, when manifest and config are there, how many layers, from the lowest, are to be had without their blobs. Without it the
+  ///     config is fetched beside the layers.
+  public func pull(
+    _ reference: String, progress: @escaping @Sendable (PullProgress) -> Void = { _ in }, layersHad: (@Sendable (PulledImage) async throws -> Int)? = nil
+  ) async throws -> PulledImage {
     let image = try ImageReference(parsing: reference)
     let resolved = try await resolver.resolve(reference)
     let fetch = BlobFetch(fetcher: try resolver.fetcher(for: reference), content: content, image: image, lockPatience: lockPatience, progress: progress)
@@ -35,9 +42,16 @@ public struct ImagePuller: Sendable {
     for (number, layer) in manifest.layers.enumerated() { references["containerd.io/gc.ref.content.l.\(number)"] = layer.digest.description }
     try await content.label(descriptor.digest, references)
 
+    let pulled = PulledImage(name: resolved.name, target: resolved.target, manifest: descriptor, config: manifest.config, layers: manifest.layers)
     // A layer that the image has twice is one blob.
     var seen: Set<Digest> = []
-    let blobs = ([(manifest.config, "config")] + manifest.layers.map { ($0, "layer") }).filter { seen.insert($0.0.digest).inserted }
+    var wanted = [(manifest.config, "config")] + manifest.layers.map { ($0, "layer") }
+    if let layersHad {
+      try await fetch(manifest.config, "config")
+      seen.insert(manifest.config.digest)
+      wanted.removeFirst(1 + min(max(0, try await layersHad(pulled)), manifest.layers.count))
+    }
+    let blobs = wanted.filter { seen.insert($0.0.digest).inserted }
     try await withThrowingTaskGroup(of: Void.self) { group in
       var pending = blobs.makeIterator()
       func startNext() {
@@ -46,7 +60,7 @@ public struct ImagePuller: Sendable {
       for _ in 0..<parallelism { startNext() }
       while try await group.next() != nil { startNext() }
     }
-    return PulledImage(name: resolved.name, target: resolved.target, manifest: descriptor, config: manifest.config, layers: manifest.layers)
+    return pulled
   }
 
   /// The way from the name to the manifest for this platform, through an index or two.

@@ -7,7 +7,7 @@ import Protocols
 /// An index as a file, or as a blob in a registry. `docs/layer-index.md` describes the form.
 ///
 ///     8 bytes   "CRLINDEX"
-///     4 bytes   version, 1
+///     4 bytes   version: 1, or 2 where the table has what version 1 does not know
 ///     8 bytes   length of the table
 ///     8 bytes   length of the windows
 ///     the table: JSON, in one frame of zstd
@@ -18,7 +18,7 @@ import Protocols
 public enum IndexFile {
   public static let mediaType = "application/vnd.containerd-ref.layer-index.v1"
   private static let magic = Array("CRLINDEX".utf8)
-  private static let version: UInt32 = 1
+  private static let newest: UInt64 = 2
   private static let head = 28
   /// A table that unpacks to more is refused: some million entries.
   private static let mostTable = 1 << 30
@@ -28,7 +28,8 @@ public enum IndexFile {
     var spans: [Table.Span] = []
     for span in index.spans {
       var row = Table.Span(
-        blob: [span.blobRange.lowerBound, span.blobRange.upperBound], archive: span.archiveRange.upperBound, digest: "\(span.digest)")
+        blob: [span.blobRange.lowerBound, span.blobRange.upperBound], archive: span.archiveRange.upperBound, digest: "\(span.digest)",
+        covers: span.covers == .blob ? nil : span.covers, skip: span.skip == 0 ? nil : span.skip)
       if case .block(let bits, let window) = span.start {
         let packed = try pack(window)
         row.bits = bits
@@ -38,13 +39,14 @@ public enum IndexFile {
       spans.append(row)
     }
     let table = Table(
-      blob: "\(index.blob)", size: index.size, packing: index.packing, diffID: "\(index.diffID)", archiveSize: index.archiveSize, spans: spans,
-      entries: index.entries.map(Table.Entry.init))
+      blob: "\(index.blob)", size: index.size, packing: index.packing, diffID: index.diffID.map { "\($0)" },
+      archive: index.archive == .tar ? nil : index.archive, archiveSize: index.archiveSize, spans: spans, entries: index.entries.map(Table.Entry.init),
+      prefetch: index.prefetch.isEmpty ? nil : index.prefetch)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let packed = try compress(Array(try encoder.encode(table)))
     var bytes = magic
-    append(UInt64(version), 4, to: &bytes)
+    append(table.version, 4, to: &bytes)
     append(UInt64(packed.count), 8, to: &bytes)
     append(UInt64(windows.count), 8, to: &bytes)
     bytes += packed + windows
@@ -55,7 +57,7 @@ public enum IndexFile {
   public static func decode(_ bytes: [UInt8]) throws(ContainerdError) -> LayerIndex {
     guard bytes.count >= head + 32, Array(bytes[0..<8]) == magic else { throw .invalidArgument("not a layer index") }
     let version = number(bytes, 8, 4)
-    if version != UInt64(Self.version) { throw .invalidArgument("a layer index of version \(version); this program reads version \(Self.version)") }
+    guard (1...newest).contains(version) else { throw .invalidArgument("a layer index of version \(version); this program reads 1 to \(newest)") }
     let (tableSize, windowsSize) = (number(bytes, 12, 8), number(bytes, 20, 8))
     let room = UInt64(bytes.count - head - 32)
     guard tableSize <= room, windowsSize == room - tableSize else {
@@ -67,6 +69,7 @@ public enum IndexFile {
     do {
       table = try JSONDecoder().decode(Table.self, from: Data(try decompress(Array(bytes[head..<middle]))))
     } catch let error as ContainerdError { throw error } catch { throw .invalidArgument("layer index: its table cannot be read: \(error)") }
+    if table.version > version { throw .invalidArgument("a layer index of version \(version) has what only version \(table.version) knows") }
     let index = try table.index(windows: bytes[middle..<bytes.count - 32])
     try index.check()
     return index

@@ -6,10 +6,19 @@ struct Table: Codable {
   var blob: String
   var size: Int64
   var packing: LayerIndex.Packing
-  var diffID: String
+  var diffID: String?
+  /// nil for a tar archive.
+  var archive: LayerIndex.Archive?
   var archiveSize: Int64
   var spans: [Span]
   var entries: [Entry]
+  var prefetch: [Int]?
+
+  /// The oldest version of the file that knows what is in the table.
+  var version: UInt64 {
+    let isNew = packing == .zstd || diffID == nil || archive != nil || prefetch != nil || spans.contains { $0.covers != nil || $0.skip != nil }
+    return isNew ? 2 : 1
+  }
 
   struct Span: Codable {
     /// Begin and end.
@@ -17,6 +26,9 @@ struct Table: Codable {
     /// The end; the beginning is the end of the one before.
     var archive: Int64
     var digest: String
+    /// nil if the digest is of the blob's bytes.
+    var covers: LayerIndex.Span.Coverage?
+    var skip: Int64?
     /// Of one that begins in front of a block.
     var bits: Int?
     /// Length of the window, packed and unpacked.
@@ -100,13 +112,18 @@ struct Table: Codable {
         rest = rest.dropFirst(lengths[0])
       }
       made.append(
-        LayerIndex.Span(blobRange: span.blob[0]..<span.blob[1], archiveRange: end..<span.archive, digest: try Digest(parsing: span.digest), start: start))
+        LayerIndex.Span(
+          blobRange: span.blob[0]..<span.blob[1], archiveRange: end..<span.archive, digest: try Digest(parsing: span.digest), covers: span.covers ?? .blob,
+          start: start, skip: span.skip ?? 0))
       end = span.archive
     }
     if !rest.isEmpty { throw .invalidArgument("layer index: \(rest.count) bytes of windows belong to no span") }
     var found: [LayerIndex.Entry] = []
     for entry in entries { found.append(try entry.entry()) }
+    var whole: Digest?
+    if let diffID { whole = try Digest(parsing: diffID) }
     return LayerIndex(
-      blob: try Digest(parsing: blob), size: size, packing: packing, diffID: try Digest(parsing: diffID), archiveSize: archiveSize, spans: made, entries: found)
+      blob: try Digest(parsing: blob), size: size, packing: packing, diffID: whole, archive: archive ?? .tar, archiveSize: archiveSize, spans: made,
+      entries: found, prefetch: prefetch ?? [])
   }
 }

@@ -5,7 +5,8 @@ extension LayerIndex {
   /// Reads the blob once, as an ordinary pull does, and makes its index on the way. Blocking: for a thread of its own.
   ///
   /// - Parameters:
-  ///   - mediaType: the layer's; `notImplemented` for what cannot be begun in the middle, zstd in a single frame among it.
+  ///   - mediaType: the layer's; `notImplemented` for what is neither plain nor gzip nor zstd. zstd can only be begun at a frame: what is in a single one
+  ///     has an index of one span, which is not `isSeekable`.
   ///   - expected: the blob's digest, whose algorithm is used. `dataLoss` if the bytes have another.
   ///   - spanSize: bytes of the archive that are unpacked for one, at least; a span ends with the block of deflate that it is full in.
   public static func build(
@@ -14,11 +15,7 @@ extension LayerIndex {
     if spanSize < 4096 { throw ContainerdError.invalidArgument("spans of \(spanSize) bytes are too small: at least 4096") }
     let packing = try Packing(mediaType: mediaType)
     let hashed = HashedBytes(blob, expected?.algorithm ?? .sha256)
-    let archive: any ArchiveBytes =
-      switch packing {
-      case .plain: PlainSpans(hashed, spanSize: spanSize)
-      case .gzip: try CheckpointingInflater(hashed, spanSize: spanSize)
-      }
+    let archive = try packing.archive(of: hashed, spanSize: spanSize)
     var counted = Counted()
     let entries = try withUnsafeMutablePointer(to: &counted) { counted in
       func next() throws -> UnsafeRawBufferPointer? {
@@ -53,8 +50,18 @@ extension LayerIndex.Packing {
       self = .plain
     } else if mediaType.hasSuffix(".tar+gzip") || mediaType.hasSuffix(".tar.gzip") {
       self = .gzip
+    } else if mediaType.hasSuffix(".tar+zstd") || mediaType.hasSuffix(".tar.zstd") {
+      self = .zstd
     } else {
       throw .notImplemented("an index of media type \"\(mediaType)\"")
+    }
+  }
+
+  func archive(of blob: any BlobBytes, spanSize: Int64) throws -> any ArchiveBytes {
+    switch self {
+    case .plain: PlainSpans(blob, spanSize: spanSize)
+    case .gzip: try CheckpointingInflater(blob, spanSize: spanSize)
+    case .zstd: try FrameSpans(blob, spanSize: spanSize)
     }
   }
 }

@@ -3,7 +3,7 @@ import Hashing
 import Protocols
 
 extension LayerIndex {
-  /// Unpacks a span, after its digest was checked.
+  /// Unpacks a span and checks its digest; where that covers the blob, before anything is unpacked.
   /// - Parameter blob: the bytes of the blob in the span's `blobRange`.
   /// - Throws: `dataLoss` if they are not those that were indexed; nothing of them is given then.
   public func unpack(_ span: Span, from blob: [UInt8]) throws(ContainerdError) -> [UInt8] {
@@ -11,23 +11,35 @@ extension LayerIndex {
     if blob.count != Int(span.blobRange.upperBound - span.blobRange.lowerBound) {
       throw ContainerdError(.dataLoss, "\(what): \(blob.count) bytes came")
     }
-    let digest = Digest.of(blob, span.digest.algorithm)
-    if digest != span.digest { throw ContainerdError(.dataLoss, "\(what): expected \(span.digest), got \(digest)") }
-    switch packing {
-    case .plain: return blob
-    case .gzip: return try inflate(span, blob, what)
+    if span.covers == .blob { try Self.compare(blob, span.digest, what) }
+    if packing == .plain, span.skip == 0 {
+      if span.covers == .archive { try Self.compare(blob, span.digest, what) }
+      return blob
     }
-  }
-
-  private func inflate(_ span: Span, _ blob: [UInt8], _ what: String) throws(ContainerdError) -> [UInt8] {
     let count = Int(span.archiveRange.upperBound - span.archiveRange.lowerBound)
-    var archive = [UInt8](repeating: 0, count: count)
+    var archive = [UInt8](repeating: 0, count: Int(span.skip) + count)
+    let packing = packing
     var problem: String?
     archive.withUnsafeMutableBufferPointer { output in
-      blob.withUnsafeBufferPointer { input in problem = Self.inflate(span.start, input, output) }
+      blob.withUnsafeBufferPointer { input in
+        switch packing {
+        case .plain: problem = "plain bytes have nothing in front of them"
+        case .gzip: problem = Self.inflate(span.start, input, output)
+        case .zstd: problem = span.covers == .blob ? Zstd.unpackFrames(input, output) : Zstd.unpackBeginning(input, output)
+        }
+      }
     }
-    if let problem { throw ContainerdError(.dataLoss, "\(what): \(problem), though the digest is right: the index is not this blob's") }
+    if let problem {
+      throw ContainerdError(.dataLoss, "\(what): \(problem)" + (span.covers == .blob ? ", though the digest is right: the index is not this blob's" : ""))
+    }
+    if span.skip > 0 { archive.removeFirst(Int(span.skip)) }
+    if span.covers == .archive { try Self.compare(archive, span.digest, "\(what), unpacked") }
     return archive
+  }
+
+  private static func compare(_ bytes: [UInt8], _ expected: Digest, _ what: String) throws(ContainerdError) {
+    let digest = Digest.of(bytes, expected.algorithm)
+    if digest != expected { throw ContainerdError(.dataLoss, "\(what): expected \(expected), got \(digest)") }
   }
 
   /// - Returns: what went wrong; nil if the output is full.

@@ -18,6 +18,12 @@ extension NamespacedSnapshotter {
     var backendParent: String?
   }
 
+  private enum Answer: Sendable {
+    case free(Plan)
+    /// What is there already, in words.
+    case taken(String)
+  }
+
   /// The backend's snapshot first, then the row and the lease: a row never names a snapshot that is not there.
   private func make(
     _ kind: SnapshotInfo.Kind, _ key: String, _ parent: String?, _ labels: Labels, _ create: (String, String?, Labels) async throws -> [Mount]
@@ -25,16 +31,22 @@ extension NamespacedSnapshotter {
     if key.isEmpty { throw ContainerdError.invalidArgument("snapshot key must not be empty") }
     try labels.validateLabels()
     return try await gates.making.passing {
-      guard let plan = try await store.write({ try plan($0, key, parent) }) else { throw ContainerdError.alreadyExists("snapshot \(key)") }
-      let mounts = try await renamed(plan.backendKey, key) { try await create(plan.backendKey, plan.backendParent, inherited(labels)) }
+      let target = Self.target(labels)
+      let plan: Plan
+      switch try await store.write({ try self.plan($0, key, parent, target) }) {
+      case .free(let free): plan = free
+      case .taken(let what): throw ContainerdError.alreadyExists(what)
+      }
+      let mounts = try await made(plan, key, parent, labels, target) {
+        try await renamed(plan.backendKey, key) { try await create(plan.backendKey, plan.backendParent, inherited(labels)) }
+      }
       do {
-        while true {
-          switch try await store.write({ db in try insert(db, kind, key, parent, labels, plan) }) {
-          case .inserted: return mounts
-          case .taken: throw ContainerdError.alreadyExists("snapshot \(key)")
-          case .promised: try await settleCommits(concerning: key)
-          }
+        let now = store.now()
+        let info = SnapshotInfo(kind: kind, name: key, parent: parent, labels: labels, createdAt: now, updatedAt: now)
+        if try await !insert(Entry(backendKey: plan.backendKey, info: info), backendParent: plan.backendParent) {
+          throw ContainerdError.alreadyExists("snapshot \(key)")
         }
+        return mounts
       } catch {
         // Somebody was faster, or the parent or the lease is gone: what was made serves nobody. If it cannot be removed now the next
         // collection does it; the caller wants the first error.
@@ -44,16 +56,54 @@ extension NamespacedSnapshotter {
     }
   }
 
-  /// nil if the key is taken: even so it is in use by this lease, for the caller goes on with the snapshot that is there.
-  private func plan(_ db: Database, _ key: String, _ parent: String?) throws -> Plan? {
+  /// What the backend makes; or, if it has the target without the client's help, a name for that, and `alreadyExists`.
+  private func made(
+    _ plan: Plan, _ key: String, _ parent: String?, _ labels: Labels, _ target: String?, _ create: () async throws -> [Mount]
+  ) async throws -> [Mount] {
+    var attempts = 2
+    while true {
+      do { return try await create() } catch let error as ContainerdError where error.code == .alreadyExists {
+        guard let target else {
+          // The key is numbered, and new: this is no answer that a client could act on.
+          throw ContainerdError(.unknown, "snapshotter \(name) has the new snapshot \(key) already: \(error)")
+        }
+        if try await link(target, parent, backendParent: plan.backendParent, labels) {
+          throw ContainerdError.alreadyExists("target snapshot \(target)")
+        }
+        attempts -= 1
+        // A collection may have come between the backend's answer and our look.
+        if attempts == 0 {
+          throw ContainerdError(.unknown, "snapshotter \(name) says that it has the snapshot \(target), but there is none on \(parent ?? "nothing"): \(error)")
+        }
+      }
+    }
+  }
+
+  /// What is taken is in use by this lease all the same, for the caller goes on with the snapshot that is there.
+  private func plan(_ db: Database, _ key: String, _ parent: String?, _ target: String?) throws -> Answer {
     try db.ensureNamespace(scope.namespace)
     try db.requireLease(scope)
+    if let target, try row(db, target) != nil {
+      try db.addToLease(scope, type: leaseType, id: target)
+      return .taken("target snapshot \(target)")
+    }
     if try row(db, key) != nil {
       try db.addToLease(scope, type: leaseType, id: key)
-      return nil
+      return .taken("snapshot \(key)")
     }
     let backendParent = try backendParent(db, parent)
-    return Plan(backendKey: "\(scope.namespace)/\(try db.nextSequence())/\(key)", backendParent: backendParent)
+    return .free(Plan(backendKey: "\(scope.namespace)/\(try db.nextSequence())/\(key)", backendParent: backendParent))
+  }
+
+  /// The row for what the backend has. False if the name has been taken since the plan; then it is in use by this lease.
+  func insert(_ entry: Entry, backendParent: String?) async throws -> Bool {
+    while true {
+      switch try await store.write({ db in try insert(db, entry, backendParent) }) {
+      case .inserted: return true
+      case .taken: return false
+      case .promised: try await settleCommits(concerning: entry.info.name)
+      }
+    }
   }
 
   /// Waits for the commit that is under way, and ends those that a crash has left half done.
@@ -72,19 +122,20 @@ extension NamespacedSnapshotter {
     case promised
   }
 
-  private func insert(
-    _ db: Database, _ kind: SnapshotInfo.Kind, _ key: String, _ parent: String?, _ labels: Labels, _ plan: Plan
-  ) throws -> Insertion {
-    if try !SnapshotIntent.concerning(db, namespace: scope.namespace, snapshotter: name, key: key).isEmpty { return .promised }
-    try db.addToLease(scope, type: leaseType, id: key)
-    if try row(db, key) != nil { return .taken }
+  private func insert(_ db: Database, _ entry: Entry, _ expectedParent: String?) throws -> Insertion {
+    let info = entry.info
+    if try !SnapshotIntent.concerning(db, namespace: scope.namespace, snapshotter: name, key: info.name).isEmpty { return .promised }
+    try db.addToLease(scope, type: leaseType, id: info.name)
+    if try row(db, info.name) != nil { return .taken }
     // Removals do not wait for us: the parent may have lost its row since the plan, or be another snapshot of the same name.
-    if try backendParent(db, parent) != plan.backendParent { throw ContainerdError.notFound("parent snapshot \(parent ?? "")") }
-    let now = store.now().description
+    if try backendParent(db, info.parent) != expectedParent { throw ContainerdError.notFound("parent snapshot \(info.parent ?? "")") }
     try db.ensureNamespace(scope.namespace)
     try db.execute(
       sql: "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      arguments: [scope.namespace, name, key, plan.backendKey, parent ?? "", kind.rawValue, Codec.encode(labels), now, now])
+      arguments: [
+        scope.namespace, name, info.name, entry.backendKey, info.parent ?? "", info.kind.rawValue, Codec.encode(info.labels), info.createdAt.description,
+        info.updatedAt.description,
+      ])
     return .inserted
   }
 

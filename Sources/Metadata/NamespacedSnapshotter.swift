@@ -2,9 +2,6 @@ import GRDB
 import Protocols
 
 /// One namespace's view of a snapshotter: its own keys and labels over the backend's numbered ones.
-///
-/// Not done: a backend that answers `prepare` with `alreadyExists` because it fetched the snapshot that the label `containerd.io/snapshot.ref`
-/// names (remote snapshotters). Its answer is passed on, and no name is made for what it has.
 struct NamespacedSnapshotter: Snapshotter {
   let store: SQLiteMetadataStore
   let scope: Scope
@@ -83,7 +80,7 @@ struct NamespacedSnapshotter: Snapshotter {
 
   /// Labels meant for the backend.
   func inherited(_ labels: Labels) -> Labels {
-    labels.filter { $0.key.hasPrefix("containerd.io/snapshot/") || $0.key == "containerd.io/snapshot.ref" }
+    labels.filter { $0.key.hasPrefix("containerd.io/snapshot/") || $0.key == Self.reference }
   }
 
   var leaseType: String { "snapshots/\(name)" }

@@ -123,4 +123,6 @@ struct SnapshotGates: Sendable {
   let making = Gate()
   /// Commits go one by one: of two with the same name the second must fail before its backend has committed.
   let committing = Gate()
+  /// Shared by whoever names a snapshot that the backend had before, alone for the removal of one that could be named so.
+  let linking = Gate()
 }

@@ -49,6 +49,21 @@ enum Schema {
             FOREIGN KEY (namespace, snapshotter, key) REFERENCES snapshot(namespace, snapshotter, key) ON DELETE CASCADE) WITHOUT ROWID;
           """)
     }
+    // Namespaces share what a remote snapshotter has, so one backend key may have several rows.
+    migrator.registerMigration("3 shared snapshots") { db in
+      try db.execute(
+        sql: """
+          CREATE TABLE sharedSnapshot (
+            namespace TEXT NOT NULL REFERENCES namespace(name), snapshotter TEXT NOT NULL, key TEXT NOT NULL, backendKey TEXT NOT NULL,
+            parent TEXT NOT NULL, kind TEXT NOT NULL, labels TEXT NOT NULL, created TEXT NOT NULL, updated TEXT NOT NULL,
+            PRIMARY KEY (namespace, snapshotter, key)) WITHOUT ROWID;
+          INSERT INTO sharedSnapshot SELECT namespace, snapshotter, key, backendKey, parent, kind, labels, created, updated FROM snapshot;
+          DROP TABLE snapshot;
+          ALTER TABLE sharedSnapshot RENAME TO snapshot;
+          CREATE INDEX snapshotByParent ON snapshot (namespace, snapshotter, parent);
+          CREATE INDEX snapshotByBackendKey ON snapshot (snapshotter, backendKey);
+          """)
+    }
     return migrator
   }
 }

@@ -19,8 +19,8 @@ struct SnapshotSweep: Sendable {
     return failures
   }
 
-  /// With the gate closed nobody is between a backend's snapshot and its row. The removals need no gate: backend keys are numbered and never come
-  /// back, so what is doomed now is doomed for good.
+  /// With the gate closed nobody is between a backend's snapshot and its row. Most removals need no gate: backend keys are numbered and never come
+  /// back, so what is doomed now is doomed for good. But what has a `containerd.io/snapshot.ref` can be named again.
   private func doomed() async throws -> (infos: [SnapshotInfo], doomed: Set<String>) {
     try await gates.making.closing {
       let known = try await store.read { [name] db in
@@ -38,11 +38,18 @@ struct SnapshotSweep: Sendable {
     var children: [String: Int] = [:]
     for info in found.infos { if let parent = info.parent { children[parent, default: 0] += 1 } }
     let parents = Dictionary(found.infos.map { ($0.name, $0.parent) }, uniquingKeysWith: { first, _ in first })
+    let linkable = Set(found.infos.filter { $0.kind == .committed && NamespacedSnapshotter.target($0.labels) != nil }.map(\.name))
     var leaves = found.doomed.filter { children[$0, default: 0] == 0 }.sorted()
     var failures: [(String, any Error)] = []
     while let leaf = leaves.popLast() {
       CrashPoint.pass("collect.snapshot")
-      do { try await backend.remove(leaf) } catch let error as ContainerdError where error.code == .notFound {
+      do {
+        if linkable.contains(leaf) {
+          if try await !removeUnlessNamed(leaf) { continue }
+        } else {
+          try await backend.remove(leaf)
+        }
+      } catch let error as ContainerdError where error.code == .notFound {
         // Gone by itself: a failed creation cleans up after itself too.
       } catch {
         failures.append((leaf, error))
@@ -53,6 +60,18 @@ struct SnapshotSweep: Sendable {
       if children[parent] == 0, found.doomed.contains(parent) { leaves.append(parent) }
     }
     return failures
+  }
+
+  /// False if somebody has named it since it was doomed.
+  private func removeUnlessNamed(_ key: String) async throws -> Bool {
+    try await gates.linking.closing {
+      let named = try await store.read { [name] db in
+        try Int.fetchOne(db, sql: "SELECT 1 FROM snapshot WHERE snapshotter = ? AND backendKey = ? LIMIT 1", arguments: [name, key]) != nil
+      }
+      if named { return false }
+      try await backend.remove(key)
+      return true
+    }
   }
 }
 

@@ -37,3 +37,13 @@ enum OverlayProbe {
     try check("mkdir", path) { mkdir(path, 0o700) }
   }
 }
+
+extension OverlaySnapshotter {
+  /// Why overlays do not work below a directory; nil if they do. Blocking.
+  public static func obstacle(root: String) -> String? {
+    do {
+      _ = try OverlayProbe.options(root: root)
+      return nil
+    } catch { return (error as? ContainerdError)?.message ?? "\(error)" }
+  }
+}

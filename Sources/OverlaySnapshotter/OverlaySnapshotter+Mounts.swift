@@ -1,25 +1,41 @@
 import Protocols
 import SnapshotIndex
+import SystemKit
 
 extension OverlaySnapshotter {
-  /// The mounts of an active snapshot or a view, a pure function of the entry.
+  /// The mounts of an active snapshot or a view: of the entry, and of where its layers were when it was made.
   ///
   /// Without parents there is nothing to overlay: a bind of the directory. A view of a single parent is a bind of that parent. Everything
   /// else is an overlay, without an upper directory for views.
-  func mounts(of entry: SnapshotEntry) -> [Mount] {
+  /// - Parameter known: where its layers are, if that need not be read.
+  func mounts(of entry: SnapshotEntry, lowers known: [String]? = nil) throws -> [Mount] {
     let writable = entry.info.kind == .active
-    guard let nearest = entry.parents.first else {
+    let lowers = try known ?? lowers(of: entry)
+    guard let nearest = lowers.first else {
       return [Mount(type: "bind", source: upper(entry.id), options: [writable ? "rw" : "ro", "rbind"])]
     }
-    if !writable && entry.parents.count == 1 {
-      return [Mount(type: "bind", source: upper(nearest), options: ["ro", "rbind"])]
+    if !writable && lowers.count == 1 {
+      return [Mount(type: "bind", source: nearest, options: ["ro", "rbind"])]
+    }
+    if let stacking {
+      return try system("snapshot \(entry.info.name)") {
+        try stacking.mounts(of: entry.id, writable: writable, lowers: lowers, upper: upper(entry.id), work: "\(directory(entry.id))/work")
+      }
     }
     var options = mountOptions
     if writable {
       options.append("workdir=\(directory(entry.id))/work")
       options.append("upperdir=\(upper(entry.id))")
     }
-    options.append("lowerdir=" + entry.parents.map(upper).joined(separator: ":"))
+    options.append("lowerdir=" + lowers.joined(separator: ":"))
     return [Mount(type: "overlay", source: "overlay", options: options)]
+  }
+
+  /// Directories of the parents, nearest first.
+  private func lowers(of entry: SnapshotEntry) throws -> [String] {
+    let path = "\(directory(entry.id))/lowers"
+    if places == nil || !Files.exists(path) { return entry.parents.map(upper) }
+    let text = String(decoding: try system("snapshot \(entry.info.name)") { try Files.read(path) }, as: UTF8.self)
+    return text.split(separator: "\n").map(String.init)
   }
 }

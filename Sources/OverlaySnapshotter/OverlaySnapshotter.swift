@@ -19,20 +19,27 @@ public final class OverlaySnapshotter: Snapshotter {
   let pool: BlockingPool
   let index: SnapshotIndex
   let mountOptions: [String]
+  let places: (any LayerPlaces)?
+  let stacking: (any LayerStacking)?
   private let closed = Mutex(false)
 
   /// Opens or makes the snapshotter's directory. `failedPrecondition` if the kernel cannot mount an overlay there; `invalidArgument` if
   /// the path holds characters that overlay options cannot carry.
-  public init(root: String) throws {
+  /// - Parameters:
+  ///   - places: says where the layers are, if not all of them are in their own directories here.
+  ///   - stacking: puts directories over each other in the kernel's place, which is not tried then.
+  public init(root: String, places: (any LayerPlaces)? = nil, stacking: (any LayerStacking)? = nil) throws {
     if root.contains(where: { ",:\\\"".contains($0) }) {
       throw ContainerdError.invalidArgument("overlay root \(root) contains one of , : \\ \" which overlay mount options cannot carry")
     }
     do {
       try Files.makeDirectories("\(root)/snapshots", mode: 0o700)
       try Self.refuseLostIndex(root)
-      self.mountOptions = try OverlayProbe.options(root: root)
+      self.mountOptions = stacking == nil ? try OverlayProbe.options(root: root) : []
     } catch let error as SystemError { throw ContainerdError(error, "overlay snapshotter \(root)") }
     self.root = root
+    self.places = places
+    self.stacking = stacking
     self.pool = BlockingPool(label: "overlay", width: 8)
     self.index = try SnapshotIndex(path: "\(root)/index.db")
     // What cannot be removed now is tried again by every cleanup; it is no reason to withhold everything else.
@@ -47,8 +54,43 @@ public final class OverlaySnapshotter: Snapshotter {
       "the index \(root)/index.db is missing, but \(root)/snapshots/\(name) is there: put it back, or remove \(root)/snapshots to begin anew")
   }
 
-  func directory(_ id: Int64) -> String { "\(root)/snapshots/\(id)" }
-  func upper(_ id: Int64) -> String { "\(directory(id))/fs" }
+  /// Where a snapshot has what is its own.
+  public func directory(_ id: Int64) -> String { Self.directory(id, in: root) }
+  public func upper(_ id: Int64) -> String { Self.upper(id, in: root) }
+  /// The same, for whoever has to know it before the snapshotter is open.
+  public static func directory(_ id: Int64, in root: String) -> String { "\(root)/snapshots/\(id)" }
+  public static func upper(_ id: Int64, in root: String) -> String { "\(directory(id, in: root))/fs" }
+
+  /// A snapshot as the index has it; `notFound`.
+  public func entry(_ key: String) async throws -> SnapshotEntry { try await run { try $0.index.get(key) } }
+  /// All of them as they were at one moment.
+  public func entries() async throws -> [SnapshotEntry] { try await run { try $0.index.entries() } }
+
+  /// Adds a committed snapshot whose files are not here. The closure gets its directory, which has an empty `fs`, before the snapshot is seen.
+  public func adopt(_ name: String, parent: String?, labels: Labels, _ fill: @escaping @Sendable (String) throws -> Void) async throws -> SnapshotEntry {
+    try await run { snapshotter in
+      try snapshotter.index.adopt(name, parent: parent, labels: labels) { entry in
+        _ = try snapshotter.system("snapshot \(name)") { try snapshotter.makeDirectory(of: entry, fill: fill) }
+      }
+    }
+  }
+
+  /// Makes a directory with `fs` and `work` in it, and gives the mounts that write into `fs` on top of layers that are in their own directories, nearest
+  /// first. Blocking.
+  /// - Parameter id: by what a stand-in for the overlay knows these mounts; nobody's but theirs.
+  public func stack(in directory: String, on parents: [Int64], as id: Int64) throws -> [Mount] {
+    try system("snapshotter \(root)") {
+      try Files.makeDirectories(directory, mode: 0o700)
+      let fs = "\(directory)/fs"
+      try makeDirectory(fs, mode: 0o755)
+      guard let parent = parents.first.map(upper) else { return [Mount(type: "bind", source: fs, options: ["rw", "rbind"])] }
+      try imitate(parent, fs)
+      try makeDirectory("\(directory)/work", mode: 0o711)
+      if let stacking { return try stacking.mounts(of: id, writable: true, lowers: parents.map(upper), upper: fs, work: "\(directory)/work") }
+      let layers = ["workdir=\(directory)/work", "upperdir=\(fs)", "lowerdir=" + parents.map(upper).joined(separator: ":")]
+      return [Mount(type: "overlay", source: "overlay", options: mountOptions + layers)]
+    }
+  }
 
   public func stat(_ key: String) async throws -> SnapshotInfo { try await run { try $0.index.get(key).info } }
 
@@ -76,7 +118,11 @@ public final class OverlaySnapshotter: Snapshotter {
     try await run { snapshotter in
       let entry = try snapshotter.index.get(key)
       if entry.info.kind == .committed { throw ContainerdError.failedPrecondition("snapshot \(key) is committed: it has no mounts") }
-      return snapshotter.mounts(of: entry)
+      do { return try snapshotter.mounts(of: entry) } catch {
+        // Who removes the snapshot meanwhile takes its files along.
+        _ = try snapshotter.index.get(key)
+        throw error
+      }
     }
   }
 
@@ -96,7 +142,7 @@ public final class OverlaySnapshotter: Snapshotter {
       try snapshotter.index.commit(name, key: key, labels: labels, usage: usage)
       CrashPoint.pass("snapshot.commit.row")
       // The work directory is of no use to a layer that is only read.
-      try snapshotter.system("snapshot \(name)") { try Files.removeTree("\(snapshotter.directory(entry.id))/work") }
+      try snapshotter.afterwards("snapshot \(name)") { try Files.removeTree("\(snapshotter.directory(entry.id))/work") }
     }
   }
 
@@ -104,7 +150,7 @@ public final class OverlaySnapshotter: Snapshotter {
     try await run { snapshotter in
       let id = try snapshotter.index.remove(key)
       CrashPoint.pass("snapshot.remove.row")
-      try snapshotter.system("snapshot \(key)") { try snapshotter.discard("\(id)") }
+      try snapshotter.afterwards("snapshot \(key)") { try snapshotter.discard("\(id)") }
     }
   }
 
@@ -129,15 +175,33 @@ public final class OverlaySnapshotter: Snapshotter {
 
   func system<Value>(_ object: String, _ body: () throws -> Value) throws -> Value { try Self.system(object, body) }
 
+  /// Removes what is of no use any more, after the row says so: what was asked for is done. Where somebody still has something mounted, or writes, `cleanup`
+  /// removes the rest when he has ended.
+  private func afterwards(_ object: String, _ body: () throws -> Void) throws {
+    do { try body() } catch let error as SystemError {
+      if error.errno != ENOTEMPTY, error.errno != EBUSY { throw ContainerdError(error, object) }
+    }
+  }
+
   private static func system<Value>(_ object: String, _ body: () throws -> Value) throws -> Value {
     do { return try body() } catch let error as SystemError { throw ContainerdError(error, object) }
   }
 
   private func make(_ kind: SnapshotInfo.Kind, _ key: String, _ parent: String?, _ labels: Labels) throws -> [Mount] {
+    var lowers: [String]?
     let entry = try index.create(kind, key: key, parent: parent, labels: labels) { entry in
-      try system("snapshot \(key)") { try makeDirectory(of: entry) }
+      lowers = try system("snapshot \(key)") { try makeDirectory(of: entry) }
     }
-    return mounts(of: entry)
+    do { return try mounts(of: entry, lowers: lowers) } catch {
+      // Removed already, by somebody who was told so: it was made before that, and what its mounts were is of no use to anybody.
+      guard let now = try? index.get(key), now.id == entry.id else {
+        return [Mount(type: "bind", source: upper(entry.id), options: [kind == .active ? "rw" : "ro", "rbind"])]
+      }
+      // Nobody knows of it yet, and nobody will.
+      let id = try index.remove(key)
+      try system("snapshot \(key)") { try discard("\(id)") }
+      throw error
+    }
   }
 
   /// With just this mode, whatever the umask of the process: a container's root directory is one of these.
@@ -146,22 +210,32 @@ public final class OverlaySnapshotter: Snapshotter {
     try check("chmod", path) { chmod(path, mode) }
   }
 
+  /// Gives a directory the owner, mode and times of another.
+  private func imitate(_ model: String, _ path: String) throws {
+    let status = try Files.status(model)
+    try check("chown", path) { chown(path, status.st_uid, status.st_gid) }
+    try check("chmod", path) { chmod(path, status.st_mode & 0o7777) }
+    var times = [status.st_atim, status.st_mtim]
+    try check("utimensat", path) { utimensat(AT_FDCWD, path, &times, 0) }
+  }
+
   /// Builds `new-ID` whole, then renames it into place, all before the row commits.
-  private func makeDirectory(of entry: SnapshotEntry) throws {
+  /// - Returns: where its layers are, if they are not in their own directories.
+  private func makeDirectory(of entry: SnapshotEntry, fill: (String) throws -> Void = { _ in }) throws -> [String]? {
     let new = "\(root)/snapshots/new-\(entry.id)"
+    let isAdopted = entry.info.kind == .committed
+    let lowers = isAdopted ? nil : try places?.lowers(of: entry, in: self)
     try Files.removeTree(new)
     try makeDirectory(new, mode: 0o700)
     let fs = "\(new)/fs"
     try makeDirectory(fs, mode: 0o755)
     if entry.info.kind == .active { try makeDirectory("\(new)/work", mode: 0o711) }
-    if let parent = entry.parents.first {
+    if let lowers { try Files.writeAtomically(Array(lowers.joined(separator: "\n").utf8), to: "\(new)/lowers") }
+    if !isAdopted, let parent = lowers?.first ?? entry.parents.first.map(upper) {
       // The root of the container is this directory: it looks like the parent's.
-      let status = try Files.status(upper(parent))
-      try check("chown", fs) { chown(fs, status.st_uid, status.st_gid) }
-      try check("chmod", fs) { chmod(fs, status.st_mode & 0o7777) }
-      var times = [status.st_atim, status.st_mtim]
-      try check("utimensat", fs) { utimensat(AT_FDCWD, fs, &times, 0) }
+      try imitate(parent, fs)
     }
+    try fill(new)
     try Files.syncDirectory(new)
     CrashPoint.pass("snapshot.make.built")
     let place = directory(entry.id)
@@ -169,6 +243,7 @@ public final class OverlaySnapshotter: Snapshotter {
     try check("rename", place) { rename(new, place) }
     try Files.syncDirectory("\(root)/snapshots")
     CrashPoint.pass("snapshot.make.placed")
+    return lowers
   }
 
   /// Renames first: from then on nobody finds it, however long the removal takes.

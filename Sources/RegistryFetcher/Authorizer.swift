@@ -10,6 +10,9 @@ actor Authorizer {
 
   func authorization(_ key: Key) -> String? { known[key] }
 
+  /// Nothing is sent in its place until the registry asks; another transfer's newer authorization stays.
+  func forget(_ key: Key, _ refused: String?) { if known[key] == refused { known[key] = nil } }
+
   /// `refused` is what the registry has just answered with 401. Another transfer may have replaced it already; then nothing is asked.
   func renew(_ key: Key, refused: String?, _ ask: @escaping @Sendable () async throws -> String?) async throws -> String? {
     if let current = known[key], current != refused { return current }

@@ -15,6 +15,10 @@ enum RegistryErrors {
     case .unauthorized: ContainerdError(.unauthenticated, message)
     case .forbidden: ContainerdError(.permissionDenied, message)
     case .tooManyRequests: .unavailable(message)
+    case .badRequest, .unprocessableEntity: .invalidArgument(message)
+    case .methodNotAllowed: .notImplemented(message)
+    case .conflict, .preconditionFailed: .failedPrecondition(message)
+    case .payloadTooLarge: ContainerdError(.resourceExhausted, message)
     default: response.status.code >= 500 ? .unavailable(message) : ContainerdError(.unknown, message)
     }
   }
@@ -27,8 +31,9 @@ enum RegistryErrors {
       }
       var errors: [Item]
     }
-    guard let first = try? JSONDecoder().decode(Wire.self, from: Data(body)).errors.first else { return "" }
-    return " (\(printable([first.code, first.message].compactMap { $0 }.joined(separator: ": "))))"
+    guard let errors = try? JSONDecoder().decode(Wire.self, from: Data(body)).errors, !errors.isEmpty else { return "" }
+    let sentences = errors.prefix(3).map { [$0.code, $0.message].compactMap { $0 }.joined(separator: ": ") }
+    return " (\(printable(sentences.joined(separator: "; "))))"
   }
 
   /// A stranger's words as they may stand in a log or on a terminal: short, and without control characters.

@@ -9,6 +9,8 @@ actor RegistryStream: ByteStream {
   private var offset: Int64
   /// Bytes to come that are known already: the server has ignored the range.
   private var skip: Int64 = 0
+  /// Whose answer is being read.
+  private var endpoint: Endpoint?
   private var iterator: HTTPClientResponse.Body.AsyncIterator?
   /// Since the last byte.
   private var interruptions = 0
@@ -22,9 +24,10 @@ actor RegistryStream: ByteStream {
 
   func open() async throws {
     if offset >= descriptor.size { return }
-    let (body, skip) = try await fetcher.body(descriptor, from: offset)
-    iterator = body.makeAsyncIterator()
-    self.skip = skip
+    let opened = try await fetcher.body(descriptor, from: offset)
+    iterator = opened.body.makeAsyncIterator()
+    skip = offset - opened.part.lowerBound
+    endpoint = opened.endpoint
   }
 
   func next() async throws -> [UInt8]? {
@@ -64,6 +67,7 @@ actor RegistryStream: ByteStream {
   private func resume(after error: any Error) async throws {
     interruptions += 1
     iterator = nil
+    if let endpoint { await fetcher.session.book.rest(endpoint) }
     let retry = fetcher.session.configuration
     if interruptions >= max(1, retry.attempts) {
       throw ContainerdError.unavailable("\(descriptor.digest): the transfer broke off at byte \(offset) of \(descriptor.size): \(error)")

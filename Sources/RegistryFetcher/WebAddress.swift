@@ -6,11 +6,12 @@ struct WebAddress: Hashable, Sendable, CustomStringConvertible {
   enum Scheme: String, Sendable { case http, https }
 
   /// Who answers: what credentials are for.
-  struct Origin: Hashable, Sendable {
+  struct Origin: Hashable, Sendable, CustomStringConvertible {
     var scheme: Scheme
     /// Lower-case; an IPv6 address has its brackets.
     var host: String
     var port: UInt16
+    var description: String { "\(scheme.rawValue)://\(host):\(port)" }
   }
 
   var origin: Origin

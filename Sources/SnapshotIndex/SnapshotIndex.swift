@@ -54,6 +54,18 @@ public final class SnapshotIndex: Sendable {
   ) throws -> SnapshotEntry {
     if key.isEmpty { throw ContainerdError.invalidArgument("snapshot key must not be empty") }
     if kind == .committed { throw ContainerdError.invalidArgument("snapshot \(key): only commit makes a committed snapshot") }
+    return try insert(kind, key, parent, labels, beforeCommit)
+  }
+
+  /// Adds a committed snapshot that nobody has written: one whose contents are elsewhere. Errors as `Snapshotter.prepare`.
+  public func adopt(_ name: String, parent: String?, labels: Labels, beforeCommit: (SnapshotEntry) throws -> Void) throws -> SnapshotEntry {
+    if name.isEmpty { throw ContainerdError.invalidArgument("snapshot name must not be empty") }
+    return try insert(.committed, name, parent, labels, beforeCommit)
+  }
+
+  private func insert(
+    _ kind: SnapshotInfo.Kind, _ key: String, _ parent: String?, _ labels: Labels, _ beforeCommit: (SnapshotEntry) throws -> Void
+  ) throws -> SnapshotEntry {
     try labels.validateLabels()
     return try write { db in
       if try Rows.exists(db, key) { throw ContainerdError.alreadyExists("snapshot \(key)") }
@@ -72,6 +84,9 @@ public final class SnapshotIndex: Sendable {
 
   /// `notFound` if there is no such key.
   public func get(_ key: String) throws -> SnapshotEntry { try read { try Rows.entry($0, key) } }
+
+  /// Every snapshot as it was at one moment, oldest first.
+  public func entries() throws -> [SnapshotEntry] { try read { db in try Rows.all(db).map { try Rows.entry(db, $0.name) } } }
 
   /// Changes labels as the mask says and returns what is stored.
   public func update(_ info: SnapshotInfo, fields: FieldMask) throws -> SnapshotEntry {

@@ -110,8 +110,18 @@ public enum Files {
   }
 
   /// Removes a tree without following links and without crossing into what is mounted in it (`EBUSY`, before anything below the mount is touched).
-  /// What is absent is fine. However deep the tree is, and whatever its names are made of: see `TreeWalk`.
+  /// What is absent is fine. However deep the tree is, and whatever its names are made of: see `TreeWalk`. `ENOTEMPTY` if somebody goes on putting things there.
   public static func removeTree(_ path: String) throws(SystemError) {
+    for _ in 0..<10 {
+      do throws(SystemError) { return try removeOnce(path) } catch let error where error.errno == ENOTEMPTY {
+        // Somebody has put something there meanwhile. He is given time to be done.
+        usleep(1000)
+      }
+    }
+    try removeOnce(path)
+  }
+
+  private static func removeOnce(_ path: String) throws(SystemError) {
     let name = path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
     guard !name.isEmpty, name != ".", name != ".." else { throw SystemError(errno: EINVAL, operation: "remove", object: path) }
     let directory: OwnedFD
@@ -136,7 +146,7 @@ public enum Files {
       throw SystemError(errno: EBUSY, operation: "remove", object: path)
     } catch let error where error.errno == ENOENT {
       // Another remover is at work in the same tree, and has come further: what is left is less.
-      try removeTree(path)
+      try removeOnce(path)
     }
   }
 }

@@ -33,9 +33,34 @@ public enum TarReader {
   }
 
   private final class Context {
-    let next: Source
+    private static let block = 512
+    private let source: Source
+    private let padding = UnsafeMutableRawBufferPointer.allocate(byteCount: block, alignment: 16)
+    private var given: Int64 = 0
+    private var isOver = false
+    /// Where the data of the present entry end, if that can be told from its header.
+    var dataEnd: Int64?
     var failure: (any Error)?
-    init(_ next: @escaping Source) { self.next = next }
+
+    init(_ source: @escaping Source) {
+      self.source = source
+      padding.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+    deinit { padding.deallocate() }
+
+    /// The next bytes. Some writers end with the last file's data, without the zeros that fill the block and mark the end: those are put there. What ends
+    /// within a file's data is cut off all the same.
+    func next() throws -> UnsafeRawBufferPointer? {
+      if isOver { return nil }
+      if let bytes = try source() {
+        given += Int64(bytes.count)
+        return bytes
+      }
+      isOver = true
+      let missing = (Self.block - Int(given % Int64(Self.block))) % Self.block
+      guard missing > 0, let dataEnd, given >= dataEnd, given - dataEnd < Int64(Self.block) else { return nil }
+      return UnsafeRawBufferPointer(rebasing: padding[0..<missing])
+    }
   }
 
   /// - Throws: what the source throws, or `invalidArgument` with the place that is no archive.
@@ -74,8 +99,10 @@ public enum TarReader {
           throw ContainerdError.invalidArgument("archive has an entry whose name cannot be read")
         }
         let link = archive_entry_hardlink(header) ?? archive_entry_hardlink_utf8(header)
+        let place = archive_filter_bytes(archive, 0)
+        context.dataEnd = archive_entry_sparse_count(header) > 0 ? nil : place + (link == nil ? archive_entry_size(header) : 0)
         do {
-          try body(Entry(archive: archive, header: header, name: name, hardLink: link, place: archive_filter_bytes(archive, 0)))
+          try body(Entry(archive: archive, header: header, name: name, hardLink: link, place: place))
         } catch { throw context.failure ?? error }
       }
     }

@@ -25,7 +25,7 @@ struct ContainerdRef: AsyncParsableCommand {
     groupedSubcommands: [
       CommandGroup(name: "Containers", subcommands: [RunCommand.self, ExecCommand.self, PsCommand.self, KillCommand.self, RmCommand.self]),
       CommandGroup(name: "Images", subcommands: [PullCommand.self, ImagesCommand.self, IndexCommand.self, RegistryCommand.self]),
-      CommandGroup(name: "Daemon", subcommands: [ServeCommand.self, ConfigCommand.self, EventsCommand.self]),
+      CommandGroup(name: "Daemon", subcommands: [ServeCommand.self, SnapshotterCommand.self, LazyCommand.self, ConfigCommand.self, EventsCommand.self]),
     ])
 
   static func main() async {

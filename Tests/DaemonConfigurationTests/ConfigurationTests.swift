@@ -29,6 +29,10 @@ import Testing
     configuration.collection.scheduleDelay = .zero
     configuration.overlayRoot = "/fast/disk"
     configuration.runtimes = ["io.containerd.runc.v2": "/usr/bin/containerd-shim-runc-v2", "odd name": "x"]
+    configuration.proxySnapshotters = [
+      "fuse": .init(address: "/run/fuse.sock"),
+      "other.one": .init(address: "/odd \"path\"", capabilities: ["remap-ids", "rebase"], exports: ["root": "/var/lib/x", "a key": "v"]),
+    ]
     #expect(try Configuration(toml: configuration.toml) == configuration)
   }
 
@@ -135,5 +139,47 @@ import Testing
 
   @Test func aFileThatWasAskedForMustBeThere() {
     #expect(throws: ContainerdError.notFound("configuration /nonexistent/config.toml")) { try Configuration(path: "/nonexistent/config.toml") }
+  }
+
+  @Test func snapshottersOfOtherProcessesAreRead() throws {
+    let configuration = try Configuration(
+      toml: """
+        version = 2
+        [proxy_plugins]
+          [proxy_plugins.fuse]
+            type = "snapshot"
+            address = "unix:///run/fuse.sock"
+            platform = "linux/amd64"
+            capabilities = ["remap-ids"]
+            [proxy_plugins.fuse.exports]
+              root = "/var/lib/fuse"
+          [proxy_plugins.second]
+            type = "io.containerd.snapshotter.v1"
+            address = "/run/second.sock"
+          [proxy_plugins.store]
+            type = "content"
+            address = "somewhere"
+            whatever = 3
+        """)
+    #expect(
+      configuration.proxySnapshotters == [
+        "fuse": .init(address: "/run/fuse.sock", capabilities: ["remap-ids"], exports: ["root": "/var/lib/fuse"]),
+        "second": .init(address: "/run/second.sock"),
+      ])
+    #expect(
+      Set(configuration.warnings) == ["proxy_plugins.fuse.platform changes nothing here", "proxy_plugins.store changes nothing here"])
+  }
+
+  @Test(arguments: [
+    ("fuse", "address = \"/a\"", "proxy_plugins.fuse.type: is missing"),
+    ("fuse", "type = \"snapshot\"", "proxy_plugins.fuse.address: is missing"),
+    ("fuse", "type = \"snapshot\"\naddress = \"a\"", "proxy_plugins.fuse.address: must be an absolute path"),
+    ("fuse", "type = \"snapshot\"\naddress = 3", "proxy_plugins.fuse.address: must be a string"),
+    ("fuse", "type = \"snapshot\"\naddress = \"/a\"\nadress = \"/b\"", "unknown field proxy_plugins.fuse.adress"),
+    ("overlayfs", "type = \"snapshot\"\naddress = \"/a\"", "proxy_plugins.overlayfs: the daemon has a snapshotter of its own"),
+    ("\"a/b\"", "type = \"snapshot\"\naddress = \"/a\"", "proxy_plugins.a/b: "),
+  ]) func aSnapshotterThatCannotBeIsRefused(_ name: String, _ fields: String, _ expected: String) {
+    let refusal = refusal("[proxy_plugins.\(name)]\n\(fields)\n")
+    #expect(refusal?.hasPrefix(expected) == true, "\(refusal ?? "accepted")")
   }
 }

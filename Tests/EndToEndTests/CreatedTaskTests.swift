@@ -87,7 +87,8 @@ struct CreatedTaskTests {
     let shim = try parent(of: pid)
     let exit = try await daemon.connect { client in
       async let end = client.tasks.task("orphan").wait(exec: nil)
-      try await Task.sleep(for: .milliseconds(200))
+      // Until it waits: who asks for a task that is gone is told so.
+      try await Task.sleep(for: .seconds(1.5))
       #expect(kill(shim, SIGKILL) == 0)
       return try await end
     }

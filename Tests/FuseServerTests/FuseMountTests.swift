@@ -1,7 +1,10 @@
+import BlockingIO
 import CFuse
 import CLinux
+import Dispatch
 import Hashing
 import LayerIndex
+import LazyLayers
 import Protocols
 import Synchronization
 import SystemKit
@@ -46,15 +49,17 @@ private let obstacle: String? =
   private final class Source: LayerSource {
     let file: BlobFile
     let wrong = Mutex(false)
+    let stalls = Mutex(false)
     let reads = Mutex(0)
     let pause: UInt32
     init(_ path: String, pause: UInt32 = 0) throws {
       file = try BlobFile(path: path)
       self.pause = pause
     }
-    func read(_ range: Range<Int64>) throws -> [UInt8] {
+    func read(_ range: Range<Int64>) async throws -> [UInt8] {
       reads.withLock { $0 += 1 }
-      if pause > 0 { usleep(pause) }
+      while stalls.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(20)) }
+      if pause > 0 { try await Task.sleep(for: .microseconds(pause)) }
       var bytes = try file.read(range)
       if wrong.withLock({ $0 }), !bytes.isEmpty { bytes[bytes.count / 2] ^= 1 }
       return bytes
@@ -66,10 +71,22 @@ private let obstacle: String? =
       from: FileBytes(path: "\(scratch.path)/\(name)"),
       mediaType: "application/vnd.oci.image.layer.v1.tar" + (name.hasSuffix("gz") ? "+gzip" : ""), spanSize: span)
   }
-  private func mounted(_ layers: [String], pause: UInt32 = 0, log: @escaping FuseMount.Log = { _ in }) throws -> (FuseMount, [Source]) {
+  private func mounted(
+    _ layers: [String], at place: String? = nil, pause: UInt32 = 0, deadline: Duration = .seconds(30), log: @escaping FuseMount.Log = { _ in }
+  ) throws -> (FuseMount, [Source]) {
     let sources = try layers.map { try Source("\(scratch.path)/\($0)", pause: pause) }
-    let pairs = try zip(layers, sources).map { (index: try index($0), source: $1 as any LayerSource) }
-    return (try FuseMount(pairs, at: target, log: log), sources)
+    // A shelf of its own for each mount: nothing is there before it is read.
+    let root = "\(scratch.path)/shelf-\(UInt32.random(in: 0...UInt32.max))"
+    let shelf = try LayerShelf(root: root, policy: LayerPolicy(deadline: deadline, firstPause: .milliseconds(10)), log: log)
+    let indexes = try layers.map { try index($0) }
+    let opened = try zip(indexes, sources).map { index, source in
+      try shelf.place(index, bytes: try IndexFile.encode(index))
+      let type = "application/vnd.oci.image.layer.v1.tar" + (index.packing == .gzip ? "+gzip" : "")
+      let blob = Descriptor(mediaType: type, digest: index.blob, size: index.size)
+      return try shelf.layer(LazyLayer.Name(blob: blob, diffID: try #require(index.diffID), image: "demo:latest"), source: source)
+    }
+    try FlatTree.write(indexes, to: root + "/tree")
+    return (try FuseMount(try FlatTree(path: root + "/tree"), opened, at: place ?? target, log: log), sources)
   }
 
   /// What a tree is, to the last bit but the times of directories that nobody named and inode numbers.
@@ -180,11 +197,55 @@ private let obstacle: String? =
     let (status, output) = try run(["/bin/cat", target + "/numbers"])
     #expect(status != 0 && output.contains("Input/output error"))
     let lines = told.withLock { $0 }
-    #expect(lines.contains { $0.contains("numbers of layer sha256:") && $0.contains("expected sha256:") }, "\(lines.prefix(2))")
+    let said = "numbers cannot be read: image demo:latest, layer sha256:"
+    #expect(lines.contains { $0.hasPrefix(said) && $0.contains("expected sha256:") }, "\(lines.prefix(2))")
     // The source does right again: so does the mount, without another.
     sources[0].wrong.withLock { $0 = false }
     #expect(try sh("cmp mnt/numbers tree/numbers").isEmpty)
     try mount.unmount()
+  }
+
+  /// The kernel asks again for what it could not read ahead: that must not be a second wait.
+  @Test func aReadThatIsNotAnsweredEndsByTheDeadline() throws {
+    try sh("mkdir tree; seq 1 90000 >tree/numbers; echo small >tree/small; tar -czf layer.tar.gz -C tree .")
+    let told = Mutex<[String]>([])
+    let (mount, sources) = try mounted(["layer.tar.gz"], deadline: .seconds(2)) { line in told.withLock { $0.append(line) } }
+    let right = try Files.read(scratch.path + "/tree/numbers")
+    let limits = Duration.seconds(1.8)..<Duration.seconds(3.5)
+    sources[0].stalls.withLock { $0 = true }
+    let took = Mutex<[Duration]>([])
+    let group = DispatchGroup()
+    for number in 0..<4 {
+      let path = target + (number == 3 ? "/small" : "/numbers")
+      group.enter()
+      let failure = DedicatedThread.detach {
+        defer { group.leave() }
+        let began = ContinuousClock.now
+        if Self.read(path, at: 8192, or: 0) == nil { took.withLock { $0.append(began.duration(to: .now)) } }
+      }
+      #expect(failure == 0)
+    }
+    group.wait()
+    #expect(took.withLock { $0.count == 4 && $0.allSatisfy { limits.contains($0) } }, "\(took.withLock { $0 })")
+    // A read that begins now waits as long; a thread that was told is not told at once when it asks again.
+    for _ in 0..<2 {
+      let began = ContinuousClock.now
+      #expect(Self.read(target + "/numbers", at: 70_000) == nil)
+      #expect(limits.contains(began.duration(to: .now)), "\(began.duration(to: .now))")
+    }
+    #expect(told.withLock { $0.contains { $0.contains("numbers cannot be read: ") && $0.contains("given up after") } })
+    sources[0].stalls.withLock { $0 = false }
+    #expect(Self.read(target + "/numbers", at: 70_000) == Array(right[70_000..<70_100]))
+    try mount.unmount()
+  }
+
+  /// A hundred bytes; nil for an error of input and output. A file that ends before the place is read at `or`.
+  private static func read(_ path: String, at place: Int, or other: Int = 0) -> [UInt8]? {
+    guard let file = try? Files.open(path, O_RDONLY | O_CLOEXEC), let status = try? Files.status(path) else { return [] }
+    var bytes = [UInt8](repeating: 0, count: 100)
+    let count = pread(file.raw, &bytes, 100, off_t(status.st_size > place ? place : other))
+    if count < 0 { return clinux_errno() == EIO ? nil : [] }
+    return Array(bytes.prefix(count))
   }
 
   @Test func aSpanThatManyWantIsFetchedOnce() throws {
@@ -210,9 +271,7 @@ private let obstacle: String? =
 
   @Test func whereItCannotBeMountedThatIsSaid() throws {
     try sh("mkdir tree; tar -cf layer.tar -C tree .")
-    let index = try index("layer.tar")
-    let source = try Source("\(scratch.path)/layer.tar")
-    let error = #expect(throws: ContainerdError.self) { _ = try FuseMount([(index, source)], at: scratch.path + "/none") }
+    let error = #expect(throws: ContainerdError.self) { _ = try mounted(["layer.tar"], at: scratch.path + "/none") }
     #expect(error?.code == .notFound && error?.message.contains("/none") == true)
   }
 }

@@ -1,6 +1,8 @@
 import CFuse
 import LayerIndex
 import Protocols
+import SystemKit
+import TestSupport
 import Testing
 
 @testable import FuseServer
@@ -15,6 +17,12 @@ import Testing
       entry.pieces = [LayerIndex.Piece(offset: 0, place: 0, count: size)]
     }
     return entry
+  }
+  private let scratch = ScratchDirectory("tree")
+  private func flat(_ merged: MergedTree) throws -> FlatTree {
+    let path = scratch.path + "/tree"
+    try Files.writeAtomically(TreeFile.encode(merged), to: path)
+    return try FlatTree(path: path)
   }
   private func file(_ name: String, _ size: Int64 = 0) -> LayerIndex.Entry { entry(.file, name, size: size) }
   private func layer(_ entries: [LayerIndex.Entry]) -> LayerIndex {
@@ -72,7 +80,7 @@ import Testing
 
   @Test func hardLinksAreOneFile() throws {
     let merged = try MergedTree([layer([file("a", 5)]), layer([entry(.hardlink, "b", link: "a"), entry(.hardlink, "d/c", link: "./b")])])
-    let flat = FlatTree(merged)
+    let flat = try flat(merged)
     #expect(flat.count == 3, "the root, the directory, one file")
     let links = (0..<flat.count).map { flat.tree.pointee.nodes[$0].links }
     #expect(links.sorted() == [2, 3, 3])
@@ -94,7 +102,7 @@ import Testing
 
   @Test func namesAreFoundByTheirBytes() throws {
     let names = ["a", "ab", "b", "B", "aa", "é", "_", String(repeating: "n", count: 255)]
-    let flat = FlatTree(try MergedTree([layer(names.map { file($0) })]))
+    let flat = try flat(try MergedTree([layer(names.map { file($0) })]))
     for name in names { #expect(Lookup.find(flat, name) >= 0, "\(name)") }
     for name in ["", "abc", "c", "A", String(repeating: "n", count: 254)] { #expect(Lookup.find(flat, name) == -1, "\(name)") }
   }

@@ -134,6 +134,15 @@ import Testing
     #expect(try Files.names(in: scratch.path + "/tree/opaque/deep") == ["new"])
   }
 
+  /// As some writers leave it: no zeros behind the last file's data.
+  @Test func anArchiveMayEndWithItsLastFile() async throws {
+    let whole = try tar("add('first', data=b'1'); add('last', data=b'7' * 700)")
+    let end = try #require(whole.lastIndex(of: UInt8(ascii: "7"))) + 1
+    _ = try await apply(Array(whole[..<end]))
+    #expect(text("tree/last")?.count == 700)
+    #expect(await code { _ = try await apply(Array(whole[..<(end - 1)])) } == .invalidArgument)
+  }
+
   @Test func theMountsAreNobodyElses() async throws {
     _ = try await apply(tar("add('a', data=b'1')"), to: overlay)
     // Other tests mount at the same time: only what names our own directory is ours.

@@ -121,7 +121,9 @@ private let tar = "tar -c --sparse --format=pax --xattrs ."
     }
     #expect(throws: ContainerdError.self) { _ = try index(blob + [1, 2, 3]) }
     let zstd = #expect(throws: ContainerdError.self) { _ = try index(blob, plainType + "+zstd") }
-    #expect(zstd?.code == .notImplemented)
+    #expect(zstd?.code == .invalidArgument)
+    let unknown = #expect(throws: ContainerdError.self) { _ = try index(blob, "application/vnd.oci.image.layer.v1.tar+bzip2") }
+    #expect(unknown?.code == .notImplemented)
     #expect(throws: ContainerdError.self) { _ = try index(blob, span: 100) }
   }
 

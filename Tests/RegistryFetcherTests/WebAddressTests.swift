@@ -1,3 +1,4 @@
+import Protocols
 import Testing
 
 @testable import RegistryFetcher
@@ -48,6 +49,7 @@ import Testing
     (nil, "repository:app:pull"), ("repository:mirror/app:pull", "repository:mirror/app:pull"), ("repository:app:pull,push", "repository:app:pull"),
     ("repository:host:5000/app:*", "repository:host:5000/app:pull"), ("registry:catalog:*", "repository:app:pull"), ("", "repository:app:pull"),
   ]) func noMoreThanPullingIsAskedFor(_ challenge: String?, _ scope: String) {
-    #expect(TokenScope.pull(challenge: challenge, repository: "app") == scope)
+    #expect(TokenScope.of("app", .pull, challenge: challenge) == scope)
+    #expect(TokenScope.of("app", .push, challenge: challenge) == scope + ",push")
   }
 }

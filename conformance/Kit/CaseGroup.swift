@@ -10,6 +10,7 @@ public enum CaseGroup: String, CaseIterable, Codable, Sendable {
   case permissions = "permissions-and-xattrs"
   case fileSemantics = "file-semantics"
   case remoteSnapshots = "remote-snapshots"
+  case lazy = "lazy-layers"
   case grpc = "grpc-level"
   case content = "content-store"
   case metadata
@@ -35,6 +36,7 @@ public enum CaseGroup: String, CaseIterable, Codable, Sendable {
     case .permissions: "Permissions and extended attributes"
     case .fileSemantics: "File semantics inside a mount"
     case .remoteSnapshots: "Remote-snapshot protocol"
+    case .lazy: "Lazy layers"
     case .grpc: "gRPC level"
     case .content: "Content store"
     case .metadata: "Images, containers and namespaces"

@@ -8,6 +8,8 @@ public enum MutantCatalogue {
     controls,
     SnapshotMutants.all,
     RemoteSnapshotMutants.all,
+    LazyMutants.all,
+    LazyRestartMutants.all,
     WireMutants.all,
     WireDifferMutants.all,
     FileMutants.all,

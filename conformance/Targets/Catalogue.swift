@@ -17,6 +17,8 @@ public enum Catalogue {
         "snapshots.limits": .layerLimits, "snapshots.tree.long-chain": .layerLimits, "snapshots.tree.root-owner": .mounts,
       ])
     + [AnyCase](RemoteSnapshotSuite.cases + RemoteSnapshotSuite.sourceCases, in: .remoteSnapshots)
+    + [AnyCase](LazySuite.cases, in: .lazy)
+    + [AnyCase](LazyRestartSuite.cases, in: .crash)
     + [AnyCase](WireSnapshotterSuite.cases, in: .grpc)
     + [AnyCase](WireContentSuite.cases, in: .grpc)
     + [AnyCase](SnapshotModelSuite.cases, in: .snapshotMetadata)

@@ -29,14 +29,23 @@ public struct TargetScheme: Sendable {
     TargetScheme(form: "inproc:fake-remote", summary: "a remote snapshotter without a network: it has the layers of one image") {
       $0 == "inproc:fake-remote" ? .fakeRemote($0) : nil
     },
+    TargetScheme(form: "inproc:fake-lazy", summary: "a lazy snapshotter without FUSE and network: the executable specification of those") {
+      $0 == "inproc:fake-lazy" ? .fakeLazy($0) : nil
+    },
+    TargetScheme(
+      form: "inproc:fuse[?transport=libfuse][&stacking=union]",
+      summary:
+        "the FUSE snapshotter of this package: ordinary snapshots on the kernel's overlay or on our union, and lazy layers of a registry on loopback (root, /dev/fuse)",
+      open: Target.fuse),
     TargetScheme(form: "shim:PROGRAM", summary: "a containerd shim of version 2, by its path, or by its name beside this program (root)", open: Target.shim),
     TargetScheme(
       form: "snapshotter+grpc://SOCKET[?name=NAME]",
       summary: "a proxy-plugin snapshotter with an empty store of its own; with a name, the snapshotter NAME of the containerd that listens there"
     ) { try snapshotterAtSocket($0) },
     TargetScheme(
-      form: "snapshotter-program:COMMAND",
-      summary: "a proxy-plugin snapshotter by the line of shell that starts it on {root}, to listen on {socket}: each case starts one, and may kill it",
+      form: "snapshotter-program:COMMAND[&stall=SECONDS][&failover=yes]",
+      summary:
+        "a proxy-plugin snapshotter by the line of shell that starts it on {root}, to listen on {socket}: each case starts one, and may kill it; with {containerd}, its layers may be lazy",
       open: Target.snapshotterProgram),
     TargetScheme(
       form: "containerd:PROGRAM[?snapshotter=NAME]",

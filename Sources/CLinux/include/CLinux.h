@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <spawn.h>
@@ -58,7 +59,12 @@ static inline void clinux_set_errno(int value) { errno = value; }
 
 static inline int clinux_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
   struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
-  return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+  for (int attempt = 0;; attempt++) {
+    int fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+    // EAGAIN: something on this machine was renamed or mounted meanwhile, and the kernel could not prove that the path stays where it must (openat2(2)).
+    if (fd >= 0 || errno != EAGAIN || attempt == 128) return fd;
+    sched_yield();
+  }
 }
 static inline int clinux_renameat2(int oldfd, const char *oldpath, int newfd, const char *newpath, unsigned flags) {
   return (int)syscall(SYS_renameat2, oldfd, oldpath, newfd, newpath, flags);
@@ -108,6 +114,21 @@ static inline int clinux_use_utf8_locale(void) {
   return 0;
 }
 static inline int clinux_memfd_create(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }
+/// Gives the heap's free pages back to the kernel, those between used ones too, and lets go of the program's and its libraries' own pages: they are in
+/// their files, and what is needed again comes back by itself. For after work that will not be done again soon. Takes milliseconds.
+void clinux_give_back(void);
+/// For a server that is to stay small: few heaps for its threads, and what is large goes back to the kernel as soon as it is free. What a read needs
+/// is not large.
+static inline void clinux_keep_heap_small(void) {
+  mallopt(M_ARENA_MAX, 2);
+  mallopt(M_MMAP_THRESHOLD, 8 << 20);
+  mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
+/// All threads of this process, and those that they start, get the processors and disks when nobody else wants them. 0, or -1 where it is not permitted.
+/// One that is being started at this moment may be missed: to be called early.
+int clinux_be_idle(void);
+/// Likewise, but they get a part: others go first, and this is done in the end. Nobody waits for it, but something depends on it.
+int clinux_be_modest(void);
 /// In Swift, `flock` is the structure.
 static inline int clinux_flock(int fd, int how) { return flock(fd, how); }
 #include <sys/fsuid.h>
@@ -117,3 +138,60 @@ static inline int clinux_become_for_files(uid_t user, gid_t group) {
   setfsuid(user);
   return (uid_t)setfsuid((uid_t)-1) == user && (gid_t)setfsgid((gid_t)-1) == group;
 }
+/// One packet with descriptors; at most 8 of them. What sendmsg(2) returns.
+static inline ssize_t clinux_send_descriptors(int socket, const void *bytes, size_t count, const int *descriptors, int how_many) {
+  char control[CMSG_SPACE(8 * sizeof(int))] = {0};
+  struct iovec part = {(void *)bytes, count};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (how_many > 8) {
+    errno = EINVAL;
+    return -1;
+  }
+  if (how_many > 0) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE((size_t)how_many * sizeof(int));
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN((size_t)how_many * sizeof(int));
+    memcpy(CMSG_DATA(header), descriptors, (size_t)how_many * sizeof(int));
+  }
+  return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+/// The next packet, its descriptors close-on-exec: `how_many` has room for 8, and gets their number. What recvmsg(2) returns.
+static inline ssize_t clinux_receive_descriptors(int socket, void *bytes, size_t count, int *descriptors, int *how_many) {
+  char control[CMSG_SPACE(8 * sizeof(int))];
+  struct iovec part = {bytes, count};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  *how_many = 0;
+  ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  if (got < 0) return got;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    int here = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    memcpy(descriptors + *how_many, CMSG_DATA(header), (size_t)here * sizeof(int));
+    *how_many += here;
+  }
+  return got;
+}
+/// bind(2) and connect(2) with a unix socket's path; ENAMETOOLONG if it has more than 107 bytes.
+static inline int clinux_unix_address(struct sockaddr_un *address, const char *path) {
+  memset(address, 0, sizeof *address);
+  address->sun_family = AF_UNIX;
+  if (strlen(path) >= sizeof address->sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  strcpy(address->sun_path, path);
+  return 0;
+}
+static inline int clinux_bind_unix(int socket, const char *path) {
+  struct sockaddr_un address;
+  return clinux_unix_address(&address, path) < 0 ? -1 : bind(socket, (struct sockaddr *)&address, sizeof address);
+}
+static inline int clinux_connect_unix(int socket, const char *path) {
+  struct sockaddr_un address;
+  return clinux_unix_address(&address, path) < 0 ? -1 : connect(socket, (struct sockaddr *)&address, sizeof address);
+}
+static inline int clinux_accept(int socket) { return accept4(socket, (struct sockaddr *)0, (socklen_t *)0, SOCK_CLOEXEC); }
+static inline int clinux_pipe(int *ends) { return pipe2(ends, O_CLOEXEC); }

@@ -5,12 +5,23 @@ import SwiftProtobuf
 import WireMapping
 
 struct SnapshotsService: Containerd_Services_Snapshots_V1_Snapshots.SimpleServiceProtocol {
-  let metadata: any MetadataStore
+  /// By the name that the request has.
+  let backend: @Sendable (String) throws -> any Snapshotter
   let scheduleCollection: @Sendable () -> Void
 
-  private func backend(_ name: String) throws -> any Snapshotter {
-    if name.isEmpty { throw ContainerdError.invalidArgument("snapshotter argument missing") }
-    return try metadata.snapshotter(name, in: RequestScope.required())
+  /// A daemon's: many snapshotters, each for a namespace.
+  init(metadata: any MetadataStore, scheduleCollection: @escaping @Sendable () -> Void) {
+    self.scheduleCollection = scheduleCollection
+    backend = { name in
+      if name.isEmpty { throw ContainerdError.invalidArgument("snapshotter argument missing") }
+      return try metadata.snapshotter(name, in: RequestScope.required())
+    }
+  }
+
+  /// A plugin's: one, whatever it is called in the daemon's configuration; the keys that the daemon gives carry the namespace.
+  init(snapshotter: any Snapshotter) {
+    scheduleCollection = {}
+    backend = { _ in snapshotter }
   }
 
   func prepare(

@@ -1,4 +1,5 @@
 import Protocols
+import Synchronization
 
 /// One namespace's keys and labels, over the backend's numbered keys.
 struct InMemoryNamespacedSnapshotter: Snapshotter {
@@ -7,6 +8,7 @@ struct InMemoryNamespacedSnapshotter: Snapshotter {
   let name: String
   let backend: any Snapshotter
 
+  private static let reference = "containerd.io/snapshot.ref"
   private var type: String { "snapshots/\(name)" }
 
   func stat(_ key: String) async throws -> SnapshotInfo {
@@ -114,6 +116,13 @@ struct InMemoryNamespacedSnapshotter: Snapshotter {
     try labels.validateLabels()
     let parent = parent == "" ? nil : parent
     return try await store.turn.pass {
+      let target = labels[Self.reference].flatMap { $0.isEmpty ? nil : $0 }
+      let isThere = try store.write(scope.namespace) { objects in
+        guard let target, objects.snapshots[name]?[target] != nil else { return false }
+        try objects.hold(type, target, for: scope)
+        return true
+      }
+      if isThere { throw ContainerdError.alreadyExists("target snapshot \(target ?? "")") }
       let (taken, backendParent) = try store.write(scope.namespace) { objects -> (Bool, String?) in
         // Held from now on, even if somebody else made it: the caller goes on with the snapshot that is there.
         try objects.hold(type, key, for: scope)
@@ -125,7 +134,20 @@ struct InMemoryNamespacedSnapshotter: Snapshotter {
       }
       if taken { throw ContainerdError.alreadyExists("snapshot \(key)") }
       let backendKey = backendKey(key)
-      let mounts = try await create(backendKey, backendParent)
+      let mounts: [Mount]
+      do { mounts = try await create(backendKey, backendParent) } catch let error as ContainerdError where error.code == .alreadyExists {
+        try store.write(scope.namespace) { $0.release(type, key) }
+        guard let target, let found = try await find(target, on: backendParent) else {
+          throw ContainerdError(.unknown, "snapshotter \(name) has the new snapshot \(key) already: \(error)")
+        }
+        try store.write(scope.namespace) { objects in
+          let info = SnapshotInfo(
+            kind: .committed, name: target, parent: parent, labels: found.labels.merging(labels) { $1 }, createdAt: found.createdAt, updatedAt: found.updatedAt)
+          objects.snapshots[name, default: [:]][target] = NamespaceObjects.Snapshot(backendKey: found.name, info: info)
+          try objects.hold(type, target, for: scope)
+        }
+        throw ContainerdError.alreadyExists("target snapshot \(target)")
+      }
       try store.write(scope.namespace) { objects in
         let time = store.now()
         let info = SnapshotInfo(kind: kind, name: key, parent: parent, labels: labels, createdAt: time, updatedAt: time)
@@ -133,6 +155,15 @@ struct InMemoryNamespacedSnapshotter: Snapshotter {
       }
       return mounts
     }
+  }
+
+  /// The backend's committed snapshot that is the target on this parent.
+  private func find(_ target: String, on parent: String?) async throws -> SnapshotInfo? {
+    let found = Mutex<SnapshotInfo?>(nil)
+    try await backend.walk(.all) { info in
+      if info.kind == .committed, info.labels[Self.reference] == target, info.parent == parent { found.withLock { $0 = info } }
+    }
+    return found.withLock { $0 }
   }
 
   private func backendKey(_ key: String) -> String { "\(scope.namespace)/\(store.nextNumber())/\(key)" }
@@ -146,6 +177,6 @@ struct InMemoryNamespacedSnapshotter: Snapshotter {
 
   /// Labels meant for the backend.
   private func inherited(_ labels: Labels) -> Labels {
-    labels.filter { $0.key.hasPrefix("containerd.io/snapshot/") || $0.key == "containerd.io/snapshot.ref" }
+    labels.filter { $0.key.hasPrefix("containerd.io/snapshot/") || $0.key == Self.reference }
   }
 }

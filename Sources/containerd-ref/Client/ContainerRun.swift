@@ -58,7 +58,9 @@ struct ContainerRun: Sendable {
   private func image(_ connection: ContainerdClient) async throws -> StoredImage {
     let record: ImageRecord
     do { record = try await connection.image(options.image) } catch let error as ContainerdError where error.code == .failedPrecondition && options.life.pull {
-      _ = try await ImagePulling(reference: options.image, snapshotter: options.life.snapshots.name).run(connection, ProgressDisplay(quiet: options.life.json))
+      try await ImagePulling(
+        reference: options.image, snapshotter: options.life.snapshots.name, registries: options.registries.configuration()
+      ).run(connection, ProgressDisplay(quiet: options.life.json))
       record = try await connection.image(options.image)
     }
     return try await StoredImage(record.target, in: connection.content)
@@ -74,7 +76,7 @@ struct ContainerRun: Sendable {
     guard let chain = image.chainID(hash: { Digest.of($0) }) else { throw ContainerdError.invalidArgument("image \(options.image) has no layers to run") }
     do { _ = try await snapshotter.stat(chain) } catch let error as ContainerdError where error.code == .notFound {
       try await ImagePulling.unpack(
-        leased, config: image.configDescriptor, layers: image.layers, snapshotter: options.life.snapshots.name, progress: { _, _ in })
+        leased, image: options.image, config: image.configDescriptor, layers: image.layers, snapshotter: options.life.snapshots.name)
     }
     let rootfs = try await snapshotter.prepare(id, parent: chain, labels: [:])
     await undo.add("remove snapshot \(id)") { [id] in try await snapshotter.remove(id) }

@@ -5,6 +5,7 @@ import ImageUnpack
 import OCI
 import Protocols
 import RegistryFetcher
+import Synchronization
 
 /// From a registry into a daemon's store: what `pull` and `run --pull` do.
 struct ImagePulling: Sendable {
@@ -14,10 +15,18 @@ struct ImagePulling: Sendable {
   var plainHTTP = false
   /// USER:PASSWORD.
   var credentials: String?
+  var registries = RegistryResolver.Configuration()
 
-  func run(_ connection: ContainerdClient, _ display: ProgressDisplay) async throws -> PulledImage {
+  struct Pulled: Sendable {
+    var image: PulledImage
+    /// Layers, from the lowest, that the snapshotter has without their blobs: these were not fetched.
+    var lazy = 0
+  }
+
+  @discardableResult
+  func run(_ connection: ContainerdClient, _ display: ProgressDisplay) async throws -> Pulled {
     let image = try ImageReference(parsing: reference)
-    var configuration = RegistryResolver.Configuration()
+    var configuration = registries
     if plainHTTP { configuration.plainHTTP.insert(image.registry) }
     if let credentials {
       let parts = credentials.split(separator: ":", maxSplits: 1).map(String.init)
@@ -38,25 +47,51 @@ struct ImagePulling: Sendable {
     }
   }
 
-  private func pull(_ leased: ContainerdClient, _ resolver: RegistryResolver, _ display: ProgressDisplay) async throws -> PulledImage {
-    let pulled = try await ImagePuller(resolver: resolver, content: leased.content).pull(reference) { display.update($0) }
+  private func pull(_ leased: ContainerdClient, _ resolver: RegistryResolver, _ display: ProgressDisplay) async throws -> Pulled {
+    let puller = ImagePuller(resolver: resolver, content: leased.content)
+    guard unpack else {
+      let pulled = try await puller.pull(reference) { display.update($0) }
+      try await Self.record(pulled, leased)
+      return Pulled(image: pulled)
+    }
+    let unpacker = Self.unpacker(leased, image: try ImageReference(parsing: reference).description, snapshotter: snapshotter)
+    let begun = Mutex<ImageUnpacker.Beginning?>(nil)
+    do {
+      let pulled = try await puller.pull(reference, progress: { display.update($0) }) { image in
+        let beginning = try await unpacker.begin(config: image.config, layers: image.layers)
+        begun.withLock { $0 = beginning }
+        if beginning.present > 0 { display.lazy(beginning.present, of: image.layers.count) }
+        return beginning.present
+      }
+      try await Self.record(pulled, leased)
+      // From here on what was prepared is the unpacker's.
+      let beginning = begun.withLock { $0.take() }
+      _ = try await unpacker.unpack(config: pulled.config, layers: pulled.layers, after: beginning) { display.unpacking($0, of: $1) }
+      return Pulled(image: pulled, lazy: beginning?.present ?? 0)
+    } catch {
+      // What stays ends with the lease at the latest; the first error is the one to tell.
+      if let beginning = begun.withLock({ $0.take() }) { try? await unpacker.abandon(beginning) }
+      throw error
+    }
+  }
+
+  private static func record(_ pulled: PulledImage, _ leased: ContainerdClient) async throws {
     let record = ImageRecord(name: pulled.name, target: pulled.target)
     do { _ = try await leased.images.create(record) } catch let error as ContainerdError where error.code == .alreadyExists {
       _ = try await leased.images.update(record, fields: ["target"])
     }
-    if unpack {
-      try await Self.unpack(leased, config: pulled.config, layers: pulled.layers, snapshotter: snapshotter) { display.unpacking($0, of: $1) }
-    }
-    return pulled
   }
 
-  /// Makes the snapshots of an image whose content is there.
-  static func unpack(
-    _ leased: ContainerdClient, config: Descriptor, layers: [Descriptor], snapshotter: String, progress: @escaping @Sendable (Int, Int) -> Void
-  ) async throws {
-    let unpacker = ImageUnpacker(
-      content: leased.content, snapshotter: leased.snapshotter(snapshotter), snapshotterName: snapshotter, applier: leased.applier, hash: { Digest.of($0) })
-    _ = try await unpacker.unpack(config: config, layers: layers, progress: progress)
+  /// Makes the snapshots of an image whose content is there, or that the snapshotter has without it.
+  static func unpack(_ leased: ContainerdClient, image: String, config: Descriptor, layers: [Descriptor], snapshotter: String) async throws {
+    _ = try await unpacker(leased, image: image, snapshotter: snapshotter).unpack(config: config, layers: layers)
+  }
+
+  /// - Parameter image: its name, by which a lazy snapshotter finds the registry.
+  private static func unpacker(_ leased: ContainerdClient, image: String, snapshotter: String) -> ImageUnpacker {
+    ImageUnpacker(
+      content: leased.content, snapshotter: leased.snapshotter(snapshotter), snapshotterName: snapshotter, applier: leased.applier, hash: { Digest.of($0) },
+      labels: ["containerd.io/snapshot/cri.image-ref": image])
   }
 }
 

@@ -5,6 +5,7 @@ import Foundation
 import FuseServer
 import Hashing
 import LayerIndex
+import LazyLayers
 import Protocols
 import SystemKit
 
@@ -19,8 +20,10 @@ struct IndexCommand: AsyncParsableCommand {
         containerd-ref index verify layer.idx layer.tar.gz
         containerd-ref index cat layer.idx layer.tar.gz etc/passwd
         containerd-ref index mount layer.idx layer.tar.gz /mnt
+        containerd-ref index push registry.example/app:1
+        containerd-ref index ls registry.example/app:1
       """,
-    subcommands: [Build.self, Inspect.self, Verify.self, Cat.self, Mount.self])
+    subcommands: [Build.self, Inspect.self, Verify.self, Cat.self, Mount.self, Push.self, List.self])
 
   struct Build: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Read a layer once and make its index.")
@@ -123,12 +126,7 @@ struct IndexCommand: AsyncParsableCommand {
         // The same bytes give the same table: that covers every entry, and the digest of the whole layer.
         let again = try LayerIndex.build(
           from: FileBytes(path: layer), mediaType: LayerForm.mediaType(of: index.packing), expected: index.blob, spanSize: 64 << 20)
-        if let (ours, theirs) = zip(again.entries, index.entries).first(where: { $0 != $1 }) {
-          throw ContainerdError(.dataLoss, "\(file) tells \"\(theirs.text)\" otherwise than the layer, which has \"\(ours.text)\" there")
-        }
-        if again.entries.count != index.entries.count {
-          throw ContainerdError(.dataLoss, "\(file) has \(index.entries.count) entries, the layer \(again.entries.count)")
-        }
+        if let difference = index.difference(from: again) { throw ContainerdError(.dataLoss, "\(file) does not tell what is in the layer: \(difference)") }
         return IndexFacts(index, bytes: bytes, file: file)
       }
       Output.text("\(file) is right: \(facts.spans) spans and \(facts.entries) entries of \(facts.blob)\n")
@@ -175,34 +173,40 @@ extension IndexCommand {
 
           containerd-ref index mount base.idx base.tar.gz app.idx app.tar.gz /mnt
 
-        Prints a line when it is mounted. Needs root.
+        Prints a line when it is mounted and, where opens are answered, one at the end that counts those that the kernel serves itself. Needs root.
         """)
     @Argument(help: "INDEX LAYER [INDEX LAYER …] DIRECTORY")
     var words: [String]
-    @Option(help: "Bytes of unpacked spans that are kept in memory.")
-    var cache: Int = 64 << 20
+    @Option(help: "Where unpacked spans are kept, to be used again by another mount; by default a temporary directory that goes with the mount.")
+    var cache: String?
+    @Option(help: "Where a layer's files lie unpacked; once for each layer, from below. If most bytes are in large files, the kernel reads those from there.")
+    var files: [String] = []
+    @Option(help: "How the kernel is spoken to.")
+    var transport: Transport = .raw
+
+    enum Transport: String, ExpressibleByArgument, CaseIterable { case raw, libfuse }
 
     func validate() throws {
       if words.count < 3 || words.count % 2 == 0 { throw ValidationError("say an index and a file for each layer, and then the directory") }
-      if cache < 0 { throw ValidationError("--cache \(cache) must not be less than 0") }
+      if !files.isEmpty, files.count != words.count / 2 {
+        throw ValidationError("--files is there \(files.count) times for \(words.count / 2) layers: say it once for each")
+      }
     }
 
     func run() async throws {
-      let (words, cache) = (words, cache)
-      let signals = StopSignals()
-      let mount = try await DedicatedThread.run {
-        let target = words[words.count - 1]
-        var layers: [(index: LayerIndex, source: any LayerSource)] = []
-        for place in stride(from: 0, to: words.count - 1, by: 2) {
-          let (index, _) = try LayerForm.read(words[place])
-          let blob = try BlobFile(path: words[place + 1])
-          if blob.size != index.size {
-            throw ContainerdError(.dataLoss, "\(words[place + 1]) has \(blob.size) bytes, the layer of \(words[place]) \(index.size)")
-          }
-          layers.append((index, blob))
-        }
-        return try FuseMount(layers, at: target, room: cache) { Failure.say($0) }
+      let cache = cache
+      let directory = try await DedicatedThread.run { try cache ?? Self.temporaryDirectory() }
+      do { try await serve(directory) } catch {
+        if cache == nil { try await DedicatedThread.run { try Files.removeTree(directory) } }
+        throw error
       }
+      if cache == nil { try await DedicatedThread.run { try Files.removeTree(directory) } }
+    }
+
+    private func serve(_ cache: String) async throws {
+      let (words, files, transport) = (words, files, transport)
+      let signals = StopSignals()
+      let mount = try await DedicatedThread.run { try Self.mount(words, files, transport, cache: cache) }
       Output.text("\(mount.target): \(mount.nodes) files of \(words.count / 2) layers\n")
       try await withThrowingTaskGroup(of: Bool.self) { group in
         group.addTask {
@@ -216,6 +220,45 @@ extension IndexCommand {
         if try await group.next() == true { try await DedicatedThread.run { try mount.unmount() } }
         group.cancelAll()
       }
+      if let opens = mount.opens { Output.text("opens passed through to the kernel: \(opens.passed), others: \(opens.cached)\n") }
+    }
+
+    private static func temporaryDirectory() throws -> String {
+      var template = Array("/tmp/containerd-ref-index-XXXXXX".utf8CString)
+      guard mkdtemp(&template) != nil else { throw ContainerdError(.unknown, "\(SystemError.last("mkdtemp", "/tmp"))") }
+      return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private static func mount(_ words: [String], _ files: [String], _ transport: Transport, cache: String) throws -> FuseMount {
+      let target = words[words.count - 1]
+      // A server from here on, which may live long.
+      clinux_keep_heap_small()
+      let shelf = try LayerShelf(
+        root: cache + "/layers", policy: LayerPolicy(deadline: .seconds(5), fillsInBackground: false), work: WorkCommand.place, log: { Failure.say($0) })
+      var layers: [LazyLayer] = []
+      for place in stride(from: 0, to: words.count - 1, by: 2) {
+        let index = try LayerForm.ready(words[place], scratch: cache + "/read")
+        let blob = try BlobFile(path: words[place + 1])
+        if blob.size != index.size {
+          throw ContainerdError(.dataLoss, "\(words[place + 1]) has \(blob.size) bytes, the layer of \(words[place]) \(index.size)")
+        }
+        guard let diffID = index.diffID else { throw ContainerdError.invalidArgument("\(words[place]) does not say the DiffID of its layer") }
+        try shelf.place(index)
+        let descriptor = Descriptor(mediaType: LayerForm.mediaType(of: index.packing), digest: index.blob, size: index.size)
+        layers.append(try shelf.layer(LazyLayer.Name(blob: descriptor, diffID: diffID, image: words[place + 1]), source: LocalBlob(blob)))
+      }
+      let tree = "\(cache)/tree-\(getpid())"
+      _ = try WorkCommand.place.run(TreeWork(indexes: layers.map { shelf.index(of: $0.name.blob.digest) }, tree: tree))
+      let flat = try FlatTree(path: tree)
+      // It is mapped: its name is of no more use.
+      unlink(tree)
+      for directory in files where !Files.exists(directory) { throw ContainerdError.notFound("--files \(directory)") }
+      let form = FuseMount.Form(
+        transport: transport == .raw ? .raw : .libfuse, answersOpens: !files.isEmpty && flat.isMadeOfLargeFiles,
+        directory: { files.indices.contains($0) ? files[$0] : nil })
+      let mount = try FuseMount(flat, layers, at: target, form: form, log: { Failure.say($0) })
+      clinux_give_back()
+      return mount
     }
   }
 }
@@ -242,7 +285,7 @@ struct IndexFacts: Encodable, Sendable {
     blob = "\(index.blob)"
     blobSize = index.size
     packing = index.packing.rawValue
-    diffID = "\(index.diffID)"
+    diffID = index.diffID.map { "\($0)" } ?? "not told"
     archiveSize = index.archiveSize
     spans = index.spans.count
     largestSpan = index.spans.map { $0.blobRange.upperBound - $0.blobRange.lowerBound }.max() ?? 0
@@ -264,6 +307,14 @@ enum LayerForm {
     do { return (try IndexFile.decode(bytes), bytes) } catch { throw ContainerdError(error.code, "\(file): \(error.message)") }
   }
 
+  /// For who needs no more of it than it takes to serve it.
+  static func ready(_ file: String, scratch: String) throws -> ReadyIndex {
+    do { return try ReadyIndex(file: file, scratch: scratch, by: WorkCommand.place) } catch let error as ContainerdError {
+      if error.message.contains(file) { throw error }
+      throw ContainerdError(error.code, "\(file): \(error.message)")
+    }
+  }
+
   static func write(_ bytes: [UInt8], to file: String) throws {
     do { try Files.writeAtomically(bytes, to: file, mode: 0o644) } catch { throw ContainerdError(.unknown, "index \(file): \(error.reason)") }
   }
@@ -272,6 +323,7 @@ enum LayerForm {
     switch packing {
     case .plain: "application/vnd.oci.image.layer.v1.tar"
     case .gzip: "application/vnd.oci.image.layer.v1.tar+gzip"
+    case .zstd: "application/vnd.oci.image.layer.v1.tar+zstd"
     }
   }
 
@@ -280,7 +332,7 @@ enum LayerForm {
     let blob = try BlobFile(path: file)
     let start = try blob.read(0..<min(4, blob.size))
     if start.starts(with: [0x1f, 0x8b]) { return mediaType(of: .gzip) }
-    if start.starts(with: [0x28, 0xb5, 0x2f, 0xfd]) { return "application/vnd.oci.image.layer.v1.tar+zstd" }
+    if start.starts(with: [0x28, 0xb5, 0x2f, 0xfd]) { return mediaType(of: .zstd) }
     return mediaType(of: .plain)
   }
 }

@@ -25,6 +25,12 @@ struct RegistryServeCommand: AsyncParsableCommand {
   var listen = "127.0.0.1:5000"
   @Option(help: "Most bytes per second of one answer.")
   var limitRate: Int64?
+  @Option(help: ArgumentHelp("Most bytes per second of all answers together.", valueName: "bytes-per-second"))
+  var throttle: Int64?
+  @Option(help: ArgumentHelp("Wait so long before each answer.", valueName: "milliseconds"))
+  var delay: Int?
+  @Option(help: ArgumentHelp("Close the connection after so many bytes of each blob, so that pulls have to resume.", valueName: "bytes"))
+  var cutAfter: Int64?
   @Option(help: "File to append a line to for every request that has been answered.")
   var accessLog: String?
   @Option(name: .shortAndLong, help: "trace, debug, info, warn or error.")
@@ -32,6 +38,9 @@ struct RegistryServeCommand: AsyncParsableCommand {
 
   func validate() throws {
     if let limitRate, limitRate <= 0 { throw ValidationError("--limit-rate \(limitRate) must be more than 0") }
+    if let throttle, throttle <= 0 { throw ValidationError("--throttle \(throttle) must be more than 0") }
+    if let delay, delay < 0 { throw ValidationError("--delay \(delay) must not be less than 0") }
+    if let cutAfter, cutAfter <= 0 { throw ValidationError("--cut-after \(cutAfter) must be more than 0: nothing would ever arrive") }
     if LogLevel.parse(logLevel) == nil { throw ValidationError("--log-level \"\(logLevel)\" is none of \(LogLevel.names)") }
     if splitAddress() == nil { throw ValidationError("--listen \"\(listen)\" must be HOST:PORT") }
   }
@@ -48,6 +57,9 @@ struct RegistryServeCommand: AsyncParsableCommand {
         logger.debug("\(record)")
         access?.append(record)
       })
+    registry.faults.limit(bytesPerSecond: throttle)
+    if let delay { registry.faults.add(.delay(.milliseconds(delay))) }
+    if let cutAfter { registry.faults.add(.cut(afterBytes: cutAfter), to: .blobs, method: "GET") }
     print(registry.address)
     fflush(nil)
     try await withThrowingTaskGroup(of: Void.self) { group in

@@ -20,6 +20,7 @@ struct RunCommand: AsyncParsableCommand {
   @OptionGroup(title: "What happens to the container") var life: LifeOptions
   @OptionGroup(title: "The program") var program: ProgramOptions
   @OptionGroup(title: "What it may do and use") var limits: LimitOptions
+  @OptionGroup(title: "Where --pull pulls from") var registries: RegistryOptions
   @Argument(help: "The image, as \"images\" shows it.")
   var image: String
   @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The container's name, then the command.", valueName: "id, command"))

@@ -52,8 +52,10 @@ struct Daemon {
     let events = EventBus()
     let content = try LocalContentStore(root: contentRoot)
     let overlay = try OverlaySnapshotter(root: overlayRoot)
-    let metadata = try SQLiteMetadataStore(
-      path: database, content: content, snapshotters: ["overlayfs": overlay], events: events)
+    let proxies = configuration.proxySnapshotters.map { ProxySnapshotter(name: $0, address: $1.address) }
+    var snapshotters: [String: any Snapshotter] = ["overlayfs": overlay]
+    for proxy in proxies { snapshotters[proxy.name] = proxy }
+    let metadata = try SQLiteMetadataStore(path: database, content: content, snapshotters: snapshotters, events: events)
     for failure in await metadata.settleCommits() { logger.warning("after the last end: \(failure)") }
     let collector = GarbageScheduler(metadata: metadata, delays: configuration.collection, logger: logger)
     let runtime = ShimRuntime(
@@ -67,7 +69,7 @@ struct Daemon {
     let backends = Backends(
       metadata: metadata, applier: ArchiveApplier(mountPoint: mountPoint), differ: ArchiveDiffer(mountPoint: mountPoint), runtime: runtime,
       events: events, scheduleCollection: { collector.schedule() },
-      plugins: Plugins.list(content: contentRoot, overlay: overlayRoot, metadata: database),
+      plugins: Plugins.list(content: contentRoot, overlay: overlayRoot, metadata: database, proxies: configuration.proxySnapshotters),
       identity: try Identity.load(root: root))
     let server = GRPCSocketServer(
       socket: configuration.socket, uid: configuration.uid, gid: configuration.gid, maximumMessageSize: configuration.maximumMessageSize,
@@ -93,6 +95,7 @@ struct Daemon {
       group.cancelAll()
     }
     await runtime.stop()
+    for proxy in proxies { try await proxy.close() }
   }
 
   private struct Stopping: Error {}

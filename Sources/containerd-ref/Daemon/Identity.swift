@@ -22,11 +22,13 @@ extension Identity {
 }
 
 enum Executable {
-  /// The file that this process runs.
+  /// The file that this process runs, or what is in its place by now.
   static func path() throws -> String {
     var buffer = [CChar](repeating: 0, count: 4096)
     let count = try check("readlink", "/proc/self/exe") { readlink("/proc/self/exe", &buffer, buffer.count - 1) }
-    return String(decoding: buffer[0..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let path = String(decoding: buffer[0..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let deleted = " (deleted)"
+    return path.hasSuffix(deleted) ? String(path.dropLast(deleted.count)) : path
   }
 }
 

@@ -14,6 +14,8 @@ struct ProgressBoard {
   private var blobs: [Blob] = []
   /// Layers unpacked, of how many.
   var unpacked: (done: Int, count: Int)?
+  /// Layers that are there without their blobs, of how many.
+  var lazy: (present: Int, count: Int)?
 
   /// True if a blob has come or changed its state, not just moved on.
   mutating func update(_ progress: PullProgress, at time: Double) -> Bool {
@@ -36,7 +38,7 @@ struct ProgressBoard {
 
   /// At most `height` lines: when there are more blobs, those under way come first, and finished ones are only counted.
   func lines(width: Int, height: Int, at time: Double) -> [String] {
-    let room = max(1, height - (unpacked == nil ? 1 : 2))
+    let room = max(1, height - 1 - (unpacked == nil ? 0 : 1) - (lazy == nil ? 0 : 1))
     var shown = blobs
     var left = 0
     if shown.count > room {
@@ -46,6 +48,7 @@ struct ProgressBoard {
     }
     var lines = shown.map { line(of: $0, width: width, at: time) }
     if left > 0 { lines.append(Self.cut("… and \(left) more", width)) }
+    if let lazy { lines.append(Self.cut("lazy: \(lazy.present) of \(lazy.count) layers come when they are read", width - 1)) }
     lines.append(total(width: width, at: time))
     if let unpacked {
       let text = unpacked.done == unpacked.count ? "unpacked \(unpacked.count) layers" : "unpacking layer \(unpacked.done + 1) of \(unpacked.count)"

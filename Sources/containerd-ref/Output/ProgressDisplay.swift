@@ -37,6 +37,15 @@ final class ProgressDisplay: Sendable {
     }
   }
 
+  /// Layers whose blobs are not fetched now.
+  func lazy(_ present: Int, of count: Int) {
+    if quiet { return }
+    state.withLock { state in
+      state.board.lazy = (present, count)
+      if terminal { draw(&state, always: true) } else { Output.error("lazy \(present) of \(count) layers\n") }
+    }
+  }
+
   func unpacking(_ done: Int, of count: Int) {
     if quiet { return }
     state.withLock { state in

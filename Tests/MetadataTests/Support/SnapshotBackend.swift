@@ -14,6 +14,8 @@ final class SnapshotBackend: Snapshotter {
     var losesAnswers = false
     /// What happens while a commit is under way.
     var duringCommit: (@Sendable () async throws -> Void)?
+    /// What happens after a snapshot has been removed, before the caller knows.
+    var duringRemoval: (@Sendable (String) async throws -> Void)?
   }
   let state = Mutex(State())
   var keys: Set<String> { state.withLock { Set($0.snapshots.keys) } }
@@ -73,6 +75,7 @@ final class SnapshotBackend: Snapshotter {
       state.snapshots[key] = nil
       state.removed.append(key)
     }
+    try await state.withLock { $0.duringRemoval }?(key)
   }
   func walk(_ filters: FilterSet, _ visit: @Sendable (SnapshotInfo) async throws -> Void) async throws {
     for info in state.withLock({ Array($0.snapshots.values) }) where filters.matches(info) { try await visit(info) }

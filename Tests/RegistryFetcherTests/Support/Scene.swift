@@ -22,7 +22,7 @@ struct Scene: Sendable {
     try await EmbeddedRegistry.with(.init(root: scratch.path, authentication: authentication)) { registry in
       var configuration = configuration
       // Credentials that tests give for "here" are for this registry, whatever its port.
-      if let credentials = configuration.credentials.removeValue(forKey: "here") { configuration.credentials[registry.address] = credentials }
+      if let credentials = configuration.credentials["here"] { configuration.credentials[registry.address] = credentials }
       let resolver = RegistryResolver(configuration: configuration)
       do {
         try await body(Scene(registry: registry, resolver: resolver, content: InMemoryContentStore(), scratch: scratch))
@@ -50,6 +50,10 @@ struct Scene: Sendable {
       gates[bytes.count]?.open()
     }
     return bytes
+  }
+
+  func read(_ descriptor: Descriptor, _ range: Range<Int64>) async throws -> [UInt8] {
+    try await resolver.fetcher(for: "\(registry.address)/app:1").read(descriptor, range)
   }
 
   func gets(_ digest: Digest) -> [AccessRecord] { registry.log.records(endingIn: digest.description, method: "GET") }

@@ -1,4 +1,5 @@
 import ConformanceSuites
+import ConformanceWireSuites
 import Protocols
 
 extension BoundaryScene {
@@ -95,7 +96,8 @@ extension BoundarySuite {
         let said = Visited<[String]>()
         try await subject.scene(choice) { scene in
           try await scene.unpack()
-          said.append(conversation(scene))
+          // Each scene has a registry of its own, and snapshotters may be told where the image is from.
+          said.append(conversation(scene).map { $0.replacing(scene.registry.host, with: "REGISTRY") })
         }
         guard let words = said.items.first else { throw SuiteError("nothing was said with \(choice)") }
         if let first {

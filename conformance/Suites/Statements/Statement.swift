@@ -45,6 +45,7 @@ public struct Statement: Sendable, Identifiable, Hashable {
     case metadata = "containerd-ref docs/metadata.md"
     case shimPage = "containerd-ref docs/shim.md"
     case fetcher = "containerd-ref docs/fetcher.md"
+    case lazy = "containerd-ref docs/conformance/lazy.md"
 
     /// The revision that was read; of our own documents it is the one that the suite was built from.
     public var revision: String {
@@ -61,7 +62,7 @@ public struct Statement: Sendable, Identifiable, Hashable {
       case .bearer: "October 2012"
       case .manual: "6.03"
       case .accessLists: "2.3.1"
-      case .contract, .laws, .metadata, .shimPage, .fetcher: "this revision"
+      case .contract, .laws, .metadata, .shimPage, .fetcher, .lazy: "this revision"
       }
     }
 
@@ -103,6 +104,7 @@ public struct Statement: Sendable, Identifiable, Hashable {
       case .metadata: "docs/metadata.md"
       case .shimPage: "docs/shim.md"
       case .fetcher: "docs/fetcher.md"
+      case .lazy: "docs/conformance/lazy.md"
       }
     }
   }
@@ -122,7 +124,7 @@ extension Statement {
   public static let all: [Statement] = Array(lists.joined())
 
   private static let lists: [[Statement]] = [
-    runtime, hook, configuration, feature, linux, layer, image, distribution, snapshotter, remoteSnapshotter, content, shim, garbage, namespace, service,
+    runtime, hook, configuration, feature, linux, layer, image, distribution, snapshotter, remoteSnapshotter, lazy, content, shim, garbage, namespace, service,
     call, pull, file, event, contract, architecture,
   ]
 

@@ -93,7 +93,7 @@ package struct SeenTree: Hashable, Sendable {
   }
 
   /// Reads a real tree. Blocking.
-  package static func read(_ root: String) throws -> SeenTree {
+  package static func read(_ root: String, limit: Int = 16 << 20) throws -> SeenTree {
     var found: [String: SeenFile] = [:]
     var names: [[UInt64]: Set<String>] = [:]
     var identities: [String: [UInt64]] = [:]
@@ -101,7 +101,7 @@ package struct SeenTree: Hashable, Sendable {
     while let path = pending.popLast() {
       let real = path.isEmpty ? root : "\(root)/\(path)"
       let status = try Files.status(real)
-      let kind = try kind(real, status)
+      let kind = try kind(real, status, limit)
       if kind == .directory { pending += try Files.names(in: real).map { path.isEmpty ? $0 : "\(path)/\($0)" } }
       found[path] = SeenFile(
         kind: kind, mode: Int(status.st_mode & 0o7777), owner: Int(status.st_uid), group: Int(status.st_gid),
@@ -117,10 +117,10 @@ package struct SeenTree: Hashable, Sendable {
     return SeenTree(files: found)
   }
 
-  private static func kind(_ path: String, _ status: stat) throws -> FileKind {
+  private static func kind(_ path: String, _ status: stat, _ limit: Int) throws -> FileKind {
     let device = (Int(clinux_major(status.st_rdev)), Int(clinux_minor(status.st_rdev)))
     switch FileType(status.st_mode) {
-    case .file: return .file(try Files.read(path))
+    case .file: return .file(try Files.read(path, limit: limit))
     case .directory: return .directory
     case .link:
       return try withUnsafeTemporaryAllocation(of: CChar.self, capacity: 5000) { buffer in

@@ -126,6 +126,9 @@ final class BackendChild: BackendProcess {
     }
   }
 
+  /// Whether no process runs, because it has ended or was never started.
+  func hasEnded() async throws -> Bool { life.withLock { $0 }.map { $0.ended != nil } ?? true }
+
   func passed() async throws -> [String] {
     let trace = trace
     return try await DedicatedThread.run {

@@ -1,0 +1,103 @@
+import CLinux
+import Synchronization
+import SystemKit
+
+/// A server's connection to the keeper of its directory. Calls follow one another; they block.
+public final class KeeperConnection: Sendable {
+  private let root: String
+  private let command: [String]
+  /// Taken for the length of a call.
+  private let socket: Mutex<Int32>
+
+  /// What was kept under a name. The descriptors are the caller's now: copies, the keeper has its own.
+  public struct Entry: Sendable {
+    public var name: String
+    public var descriptors: [Int32]
+  }
+
+  /// Connects to the keeper of a directory, which is started if there is none.
+  /// - Parameter command: starts one: a program and its arguments.
+  public init(root: String, command: [String]) throws(SystemError) {
+    self.root = root
+    self.command = command
+    socket = Mutex(try Self.connect(root, command))
+  }
+
+  deinit { socket.withLock { _ = close($0) } }
+
+  /// Connects once more, to a keeper that has nothing as a rule: the one before has ended.
+  public func reconnect() throws(SystemError) {
+    let next = try Self.connect(root, command)
+    socket.withLock { socket in
+      close(socket)
+      socket = next
+    }
+  }
+
+  /// Until the keeper has ended, or has closed the connection. Blocking.
+  public func waitForEnd() throws(SystemError) {
+    // A number of its own: the connection's may be another's by the time.
+    let result: Result<Int32, SystemError> = socket.withLock { socket in
+      do throws(SystemError) { return .success(try socket.copied()) } catch { return .failure(error) }
+    }
+    let copy = OwnedFD(adopting: try result.get())
+    // POLLRDHUP: and not for an answer, which somebody else waits for.
+    var waiting = [pollfd(fd: copy.raw, events: 0x2000, revents: 0)]
+    while waiting[0].revents == 0 { try check("poll", "the keeper's socket") { poll(&waiting, 1, -1) } }
+  }
+
+  private static func connect(_ root: String, _ command: [String]) throws(SystemError) -> Int32 {
+    let directory = try Files.open(root, O_PATH | O_DIRECTORY)
+    var started = false
+    var left = 500
+    while true {
+      let socket = try KeeperSocket.make()
+      let raw = socket.raw
+      let path = KeeperSocket.path(root)
+      let address = KeeperSocket.short(path, in: directory)
+      if clinux_connect_unix(raw, address) == 0 { return socket.release() }
+      let error = SystemError.last("connect", path)
+      guard error.errno == ENOENT || error.errno == ECONNREFUSED, left > 0 else { throw error }
+      if !started {
+        let nowhere = DetachedProcess.Stream.path("/dev/null", O_RDWR)
+        _ = try DetachedProcess.start(command, input: nowhere, output: nowhere, errors: nowhere)
+        started = true
+      }
+      usleep(10_000)
+      left -= 1
+    }
+  }
+
+  /// Keeps copies of the descriptors; what had the name is let go of.
+  public func put(_ name: String, _ descriptors: [Int32]) throws(SystemError) {
+    _ = try call(KeeperPacket(kind: .put, text: name, descriptors: descriptors))
+  }
+
+  public func drop(_ name: String) throws(SystemError) { _ = try call(KeeperPacket(kind: .drop, text: name)) }
+
+  public func entries() throws(SystemError) -> [Entry] { try call(KeeperPacket(kind: .list)) }
+
+  private func call(_ packet: KeeperPacket) throws(SystemError) -> [Entry] {
+    let result: Result<[Entry], SystemError> = socket.withLock { socket in
+      do throws(SystemError) { return .success(try Self.exchange(packet, socket)) } catch { return .failure(error) }
+    }
+    return try result.get()
+  }
+
+  private static func exchange(_ packet: KeeperPacket, _ socket: Int32) throws(SystemError) -> [Entry] {
+    try packet.send(to: socket)
+    var entries: [Entry] = []
+    while true {
+      guard let answer = try KeeperPacket.receive(from: socket) else { throw SystemError(errno: EPIPE, operation: "recvmsg", object: "the keeper's socket") }
+      switch answer.kind {
+      case .entry: entries.append(Entry(name: answer.text, descriptors: answer.descriptors))
+      case .done: return entries
+      default: throw SystemError(errno: EPROTO, operation: "keep", object: answer.text)
+      }
+    }
+  }
+}
+
+extension Int32 {
+  fileprivate func copied() throws(SystemError) -> Int32 { try check("dup", "the keeper's socket") { clinux_fcntl(self, F_DUPFD_CLOEXEC, 0) } }
+}
