@@ -116,6 +116,9 @@ private let program: String? = {
       layer.want(0..<index.archiveSize) { _ in }
       for _ in 0..<3000 where !layer.isComplete && !layer.isPoisoned { try await Task.sleep(for: .milliseconds(10)) }
       #expect(layer.isComplete == !lies && layer.isPoisoned == lies)
+      // That it is poisoned is acted upon first, and written down then.
+      let mark = layer.directory + (lies ? "/poisoned" : "/complete")
+      for _ in 0..<3000 where !Files.exists(mark) { try await Task.sleep(for: .milliseconds(10)) }
       #expect(Files.exists(layer.directory + "/complete") == !lies && Files.exists(layer.directory + "/poisoned") == lies)
     }
   }
