@@ -199,6 +199,24 @@ PYTHON
   p containers rm reader
 }
 
+@test "who asks the server while it is replaced is answered" {
+  local calling i before
+  : >"$WORK/calling"
+  while [ -e "$WORK/calling" ]; do
+    { p snapshots --snapshotter stargz prepare call >/dev/null && p snapshots --snapshotter stargz rm call && echo well; } 2>&1 || true
+  done >"$WORK/called" 3>&- &
+  calling=$!
+  for i in $(seq 5); do
+    before=$(times_served)
+    kill -HUP "$(cat "$WORK/snapshotter.pid")"
+    for _ in $(seq 400); do [ "$(times_served)" -eq "$before" ] || break; sleep 0.05; done
+    [ "$(times_served)" -gt "$before" ] || { tail -n 5 "$WORK/snapshotter.log"; false; }
+  done
+  rm "$WORK/calling"
+  wait $calling
+  [ "$(sort -u "$WORK/called")" = well ] || { sort "$WORK/called" | uniq -c; false; }
+}
+
 @test "a server that is stopped and started again serves what it left" {
   p run -d --snapshotter stargz "$(image)" stays sleep 1000
   end snapshotter

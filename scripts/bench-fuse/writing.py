@@ -72,6 +72,8 @@ class Writing:
 
     def sample(self, machine, at, lower, archive):
         machine.warm(lower, archive)
+        # The tree that was just laid out below is no debt of who comes next.
+        machine.run("sync")
         took = {}
         for step, line in (
             ("untar", f"mkdir {at}/untarred && tar -C {at}/untarred -xf {archive}"),

@@ -97,28 +97,36 @@ struct SnapshotterServer {
     let server = GRPCSocketServer(
       socket: options.address, services: GRPCFrontend.services(snapshotter: snapshotter), interceptors: [ContainerdInterceptor(logger: logger)],
       inherited: options.worker ? WorkerSupervisor.inheritedSocket : nil)
-    let signals = StopSignals()
+    let signals = StopSignals([SIGTERM, SIGINT, WorkerSupervisor.handOver])
     let (logger, options) = (logger, options)
     let side = Task {
       do { try await beside() } catch is CancellationError {
       } catch { logger.error("figures are served no more: \(error)") }
     }
     defer { side.cancel() }
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await server.serve() }
+    try await withThrowingTaskGroup(of: Int32?.self) { group in
       group.addTask {
-        await signals.wait()
-        server.stop()
-        throw Stopping()
+        try await server.serve()
+        return nil
       }
+      group.addTask { await signals.wait() }
       logger.info("serving", metadata: ["address": "\(options.address)", "root": "\(options.root)", "backend": "\(options.backend.rawValue)"])
-      do { try await group.next() } catch is Stopping { logger.info("stopping") }
+      var signal = try await group.next() ?? nil
+      if signal == WorkerSupervisor.handOver {
+        logger.info("handing over")
+        server.stop()
+        group.addTask { await signals.wait() }
+        // Reads are answered as long as there is a call.
+        signal = try await group.next() ?? nil
+        // All else is the successor's, mounts too.
+        if signal == nil { _exit(0) }
+      }
+      logger.info("stopping")
+      server.stop()
       group.cancelAll()
     }
     try await snapshotter.close()
   }
-
-  private struct Stopping: Error {}
 
   private struct DaemonContent: ImageContent {
     let store: any ContentStore

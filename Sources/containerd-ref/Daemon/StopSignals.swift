@@ -1,24 +1,28 @@
 @preconcurrency import Dispatch
 import Glibc
 
-/// SIGTERM and SIGINT as something to wait for.
+/// SIGTERM and SIGINT, or others, as something to wait for.
 final class StopSignals: Sendable {
-  private let stream: AsyncStream<Void>
+  private let stream: AsyncStream<Int32>
   private let sources: [any DispatchSourceSignal]
 
-  init() {
-    let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+  init(_ numbers: [Int32] = [SIGTERM, SIGINT]) {
+    let (stream, continuation) = AsyncStream.makeStream(of: Int32.self)
     self.stream = stream
     // A client that leaves in the middle of an answer must not end the daemon.
     signal(SIGPIPE, SIG_IGN)
-    self.sources = [SIGTERM, SIGINT].map { number in
+    self.sources = numbers.map { number in
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number)
-      source.setEventHandler { continuation.yield() }
+      source.setEventHandler { continuation.yield(number) }
       source.resume()
       return source
     }
   }
 
-  func wait() async { for await _ in stream { return } }
+  /// The next one. After its task was cancelled: SIGTERM.
+  @discardableResult func wait() async -> Int32 {
+    for await number in stream { return number }
+    return SIGTERM
+  }
 }

@@ -11,7 +11,8 @@ import SystemKit
 ///
 /// Another one stands by, loaded and waiting for its turn: so somebody waits for what it takes to take over, not for a program to be loaded.
 ///
-/// SIGHUP replaces it, by whatever program is in its place by then: the new one is ready before the old one is told to go. SIGTERM and SIGINT end it, and us.
+/// SIGHUP replaces it, by whatever program is in its place by then: the new one is ready before the old one is told to go, and that one first answers what it
+/// was asked. SIGTERM and SIGINT end it, and us.
 final class WorkerSupervisor: Sendable {
   private let arguments: [String]
   private let listener: ListeningSocket
@@ -20,6 +21,10 @@ final class WorkerSupervisor: Sendable {
   /// Its number in a worker.
   static let inheritedSocket: Int32 = 3
   static let inheritedGo: Int32 = 4
+  /// Tells a worker to take no more calls, and to go when it has answered those it has. One that does not know this dies of it, which is as well.
+  static let handOver = SIGUSR1
+  /// How long it has for that.
+  private static let lastCalls = Duration.seconds(10)
   /// A worker that dies sooner than this is started again after a pause, which grows.
   private static let young = Duration.seconds(1)
   /// What stands in its `comm` until it is a worker's turn.
@@ -97,9 +102,9 @@ final class WorkerSupervisor: Sendable {
         }
         // The one that stands by may be the old program.
         if let old = standby.take() { kill(old.pid, SIGKILL) }
-        // The new one waits for its turn. What the old one has not answered is asked of it.
-        kill(worker.pid, SIGKILL)
-        await gone(worker.pid)
+        // The new one waits for its turn. Reads that the old one has not answered are asked of it.
+        kill(worker.pid, Self.handOver)
+        await gone(worker.pid, within: Self.lastCalls)
         worker = next
         worker.began = .now
         worker.go.say()
@@ -205,9 +210,14 @@ final class WorkerSupervisor: Sendable {
     return SIGKILL
   }
 
-  private func gone(_ pid: pid_t) async {
-    // Nor this one.
-    while await ended(pid) == nil { try? await Task.sleep(for: .milliseconds(1)) }
+  /// Waits for a worker's end. After this time, or when all shall end, it is killed.
+  private func gone(_ pid: pid_t, within patience: Duration) async {
+    let deadline = ContinuousClock.now + patience
+    while await ended(pid) == nil {
+      if ContinuousClock.now > deadline || isToldToEnd.load(ordering: .relaxed) { kill(pid, SIGKILL) }
+      // Nor this one.
+      try? await Task.sleep(for: .milliseconds(1))
+    }
   }
 
   private static func hasLostItsFirstThread(_ pid: pid_t) -> Bool {
