@@ -71,7 +71,7 @@ let core: [Target] = [
   module("ContainerSpec", ["Protocols", "OCI"]),
   module("InMemoryFakes", ["Protocols", "Hashing"]),
   module("LocalContentStore", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing"]),
-  module("TarReading", ["Protocols", "CArchive"]),
+  module("TarReading", ["Protocols", "SystemKit", "CLinux", "CArchive"]),
   module("LayerArchive", ["TarReading", "Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "CArchive", "CISAL", "CZlib", "CZstd"]),
   module("LayerIndex", ["TarReading", "Protocols", "SystemKit", "CLinux", "Hashing", "CArchive", "CZlib", "CZstd"]),
   .target(name: "CFuse", path: "Sources/CFuse", exclude: readme(in: "Sources/CFuse")),
@@ -127,7 +127,7 @@ let core: [Target] = [
       "LayerArchive", "LocalContentStore", "OverlaySnapshotter", "InMemoryFakes", "Protocols", "Hashing", "SystemKit", "CLinux", "ConformanceSuites",
       "TestSupport",
     ]),
-  tests("LayerIndexTests", ["LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux", "TestSupport"]),
+  tests("LayerIndexTests", ["LayerIndex", "TarReading", "Protocols", "Hashing", "SystemKit", "CLinux", "TestSupport"]),
   tests("FuseServerTests", ["FuseServer", "LazyLayers", "CFuse", "LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux", "BlockingIO", "TestSupport"]),
   tests(
     "LazyStatusTests",

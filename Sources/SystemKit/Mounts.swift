@@ -73,7 +73,14 @@ public enum Mounts {
     }
   }
 
+  /// Unmounts what is at `target`. Without MNT_DETACH EBUSY is an error when it has lasted for a second: whoever asks every mount how full it is, as df(1)
+  /// does, has each in use for a moment. Blocking.
   public static func unmount(_ target: String, flags: Int32 = 0) throws(SystemError) {
+    for _ in 0..<50 {
+      if umount2(target, flags) == 0 { return }
+      if clinux_errno() != EBUSY { break }
+      usleep(20_000)
+    }
     try check("umount", target) { umount2(target, flags) }
   }
 }

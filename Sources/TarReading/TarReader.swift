@@ -1,4 +1,5 @@
 import CArchive
+import CLinux
 import Protocols
 
 /// Hands out the entries of a tar archive, one after another, over libarchive, which gets decompressed bytes only. Blocks as its source does.
@@ -65,6 +66,10 @@ public enum TarReader {
 
   /// - Throws: what the source throws, or `invalidArgument` with the place that is no archive.
   public static func forEachEntry(of source: @escaping Source, _ body: (Entry) throws -> Void) throws {
+    try UnchangedNames.during { try read(source, body) }
+  }
+
+  private static func read(_ source: @escaping Source, _ body: (Entry) throws -> Void) throws {
     guard let archive = archive_read_new() else { throw ContainerdError(.resourceExhausted, "libarchive: no memory for a reader") }
     defer { archive_read_free(archive) }
     archive_read_support_format_tar(archive)
@@ -77,7 +82,9 @@ public enum TarReader {
           guard let data else { return -1 }
           let context = Unmanaged<Context>.fromOpaque(data).takeUnretainedValue()
           do {
-            guard let bytes = try context.next() else { return 0 }
+            let next = try context.next()
+            clinux_set_errno(0)
+            guard let bytes = next else { return 0 }
             buffer?.pointee = bytes.baseAddress
             return bytes.count
           } catch {
@@ -90,6 +97,8 @@ public enum TarReader {
       if opened != ARCHIVE_OK { throw context.failure ?? broken(archive, "archive") }
       while true {
         var header: OpaquePointer?
+        // A name that is no UTF-8 is a warning, unless ENOMEM stands there from before: then libarchive takes it for want of memory.
+        clinux_set_errno(0)
         let status = archive_read_next_header(archive, &header)
         if status == ARCHIVE_EOF { return }
         // A header with a wrong checksum is ARCHIVE_RETRY to libarchive, as if one could read on behind it.

@@ -2,6 +2,7 @@ import CLinux
 import Hashing
 import Protocols
 import SystemKit
+import TarReading
 import Testing
 
 @testable import LayerIndex
@@ -64,6 +65,27 @@ private let tar = "tar -c --sparse --format=pax --xattrs ."
     let holes = try entry("usr/holes")
     #expect(holes.size == (1 << 20) + 4 && holes.pieces.reduce(0) { $0 + $1.count } < 100_000, "a sparse file takes no place for its holes")
     #expect(index.entries.contains { $0.name == Array("./latin-".utf8) + [0xE9] })
+  }
+
+  /// libarchive takes an ENOMEM that was there before for its own, where a name is no UTF-8.
+  @Test func whatWasWrongBeforeIsNotTheArchives() throws {
+    let bytes = try bytes(scene.layer(tar))
+    let blob = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 16)
+    defer { blob.deallocate() }
+    blob.copyBytes(from: bytes)
+    var (at, names): (Int, [[UInt8]]) = (0, [])
+    clinux_set_errno(ENOMEM)
+    try TarReader.forEachEntry(of: {
+      clinux_set_errno(ENOMEM)
+      if at == blob.count { return nil }
+      let piece = UnsafeRawBufferPointer(rebasing: blob[at..<min(at + 512, blob.count)])
+      at += piece.count
+      return piece
+    }) {
+      names.append(Array(UnsafeBufferPointer(start: $0.name, count: strlen($0.name))).map { UInt8(bitPattern: $0) })
+      clinux_set_errno(ENOMEM)
+    }
+    #expect(names.contains(Array("./latin-".utf8) + [0xE9]))
   }
 
   @Test func aSmallFileNeedsNoMoreThanItsSpans() throws {

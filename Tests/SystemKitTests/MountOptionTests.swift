@@ -1,4 +1,5 @@
 import CLinux
+import Foundation
 import SystemKit
 import TestSupport
 import Testing
@@ -57,5 +58,21 @@ import Testing
     try Mounts.unmount("\(scratch.path)/merged")
     #expect(Set(names) == Set((0..<200).map { "file-\($0)" }))
     #expect(bottom == Array("199".utf8))
+  }
+
+  @Test(.enabled(if: Needs.root, "needs root: run the tests as root")) func aMountThatIsInUseForAMomentIsWaitedFor() throws {
+    let scratch = ScratchDirectory("busy")
+    let target = "\(scratch.path)/mnt"
+    try Files.makeDirectories(target)
+    try Mounts.mount(type: "tmpfs", source: "tmpfs", target: target, options: [])
+    let held = try Files.open(target, O_RDONLY | O_DIRECTORY)
+    #expect(throws: SystemError(errno: EBUSY, operation: "umount", object: target)) { try Mounts.unmount(target) }
+    let raw = held.release()
+    Thread.detachNewThread {
+      usleep(200_000)
+      close(raw)
+    }
+    try Mounts.unmount(target)
+    #expect(umount2(target, 0) != 0)
   }
 }

@@ -106,13 +106,8 @@ extern char **environ;
 static inline char **clinux_environ(void) { return environ; }
 #include <locale.h>
 #include <sys/mman.h>
-/// Names in archives are UTF-8: give this thread a locale in which they pass unchanged, whatever the process has.
-static inline int clinux_use_utf8_locale(void) {
-  locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-  if (locale == (locale_t)0) return -1;
-  uselocale(locale);
-  return 0;
-}
+/// A locale in which names that are UTF-8 pass unchanged, for a thread (uselocale(3)), whatever the process has. NULL, errno.
+static inline locale_t clinux_utf8_locale(void) { return newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0); }
 static inline int clinux_memfd_create(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }
 /// Gives the heap's free pages back to the kernel, those between used ones too, and lets go of the program's and its libraries' own pages: they are in
 /// their files, and what is needed again comes back by itself. For after work that will not be done again soon. Takes milliseconds.

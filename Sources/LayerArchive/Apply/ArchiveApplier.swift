@@ -25,7 +25,6 @@ public struct ArchiveApplier: LayerApplier {
     let point = mountPoint
     do {
       let applied = try await DedicatedThread.run {
-        if clinux_use_utf8_locale() != 0 { throw SystemError.last("newlocale", "C.UTF-8") }
         let root = try MountedTree.enter(mounts, at: point)
         try Self.checkWritable(root, layer)
         let source = BlockingContentSource(reader: reader, layer.digest.algorithm)

@@ -3,6 +3,7 @@ import CLinux
 import Hashing
 import Protocols
 import SystemKit
+import TarReading
 
 /// Writes what turns one tree into another as a layer: both trees are mounted read-only on a thread of its own and walked side by side.
 ///
@@ -24,10 +25,9 @@ public struct ArchiveDiffer: LayerDiffer {
       if try await writer.status().offset > 0 { try await writer.truncate(to: 0) }
       let point = mountPoint
       let diffID = try await DedicatedThread.run {
-        if clinux_use_utf8_locale() != 0 { throw SystemError.last("newlocale", "C.UTF-8") }
         let trees = try DiffTrees(lower: lower, upper: upper, at: point)
         let sink = try LayerSink(compression, into: writer)
-        try TarWriter.write(into: sink) { try TreeComparison(trees: trees, archive: $0).run() }
+        try UnchangedNames.during { try TarWriter.write(into: sink) { try TreeComparison(trees: trees, archive: $0).run() } }
         return try sink.finish()
       }
       let status = try await writer.status()
