@@ -135,9 +135,10 @@ static int change(struct worker *worker, uint32_t number, const struct fuse_seta
   } else if (node_path(tree, number, path) < 0) {
     return errno;
   }
-  if (!(in->valid & ~(unsigned)(FATTR_FH | FATTR_LOCKOWNER | FATTR_KILL_SUIDGID)) && !S_ISDIR(node->type) && !S_ISLNK(node->type)) {
-    // Nothing to be set: so the kernel tells of a change of owner to what it is, and of a write that passes this process by.
+  if (!(in->valid & ~(unsigned)(FATTR_FH | FATTR_LOCKOWNER | FATTR_KILL_SUIDGID))) {
+    // Nothing to be set: so the kernel tells of a change of owner to what it is, and of a write that passes this process by. Its time of change moves.
     struct stat file;
+    if (S_ISDIR(node->type) || S_ISLNK(node->type)) return fchownat(directory, name, (uid_t)-1, (gid_t)-1, flags) < 0 ? errno : 0;
     if ((error = node_stat(tree, number, &file))) return error;
     if (fchmodat(directory, name, without_privileges(file.st_mode), 0) < 0) return errno;
   }

@@ -28,7 +28,9 @@ public final class FuseSnapshotter: Snapshotter {
   private let shelf: LayerShelf
   private let images: any LazyImages
   private let graduation: Graduation?
-  private let unions: UnionMounts?
+  private let unions: UnionMounts
+  /// Whether snapshots that are made now get unions.
+  private let makesUnions: Bool
   private let declined: DeclinedLayers
   private let later: LaterIndexes
   private let pool: BlockingPool
@@ -67,6 +69,8 @@ public final class FuseSnapshotter: Snapshotter {
     quiet: Duration = .seconds(1),
     log: @escaping @Sendable (String) -> Void
   ) throws {
+    // Paths are kept one to a line.
+    if root.contains("\n") { throw ContainerdError.invalidArgument("snapshotter root \(root.debugDescription) has a line break in it") }
     self.root = root
     self.images = images
     self.patience = patience
@@ -86,12 +90,11 @@ public final class FuseSnapshotter: Snapshotter {
     }
     mounts = LazyMounts(root: root, shelf: shelf, images: images, keeper: keeper, transport: transport, work: work, log: log)
     try mounts.takeOver()
-    if case .union(let command) = stacking {
-      unions = UnionMounts(root: root, command: command, transport: transport == .raw ? .raw : .libfuse, log: log)
-    } else {
-      unions = nil
-    }
-    let (overlay, shelf) = (try OverlaySnapshotter(root: root, places: mounts, stacking: unions), shelf)
+    var (command, makesUnions): ([String]?, Bool) = (nil, false)
+    if case .union(let given) = stacking { (command, makesUnions) = (given, true) }
+    self.makesUnions = makesUnions
+    unions = UnionMounts(root: root, command: command, isWanted: makesUnions, transport: transport == .raw ? .raw : .libfuse, log: log)
+    let (overlay, shelf) = (try OverlaySnapshotter(root: root, places: mounts, stacking: makesUnions ? unions : nil), shelf)
     self.overlay = overlay
     graduation = applier.map { [unions] in Graduation(overlay, shelf, $0, unions, pool, log: log) }
     Task { [graduation] in
@@ -109,7 +112,7 @@ public final class FuseSnapshotter: Snapshotter {
 
   /// Mounts again what was mounted when the last process ended. A chain that cannot be mounted is told in the log, and keeps no other.
   public func recover() async throws {
-    try await pool.run { [mounts, unions] in try unions?.dropStale(mounts.isLost) }
+    try await pool.run { [mounts, unions] in try unions.dropStale(mounts.isLost) }
     let entries = try await overlay.entries()
     let lazy = Set(try await pool.run { [mounts] in try mounts.known() })
     for entry in entries where lazy.contains(entry.id) {
@@ -140,8 +143,13 @@ public final class FuseSnapshotter: Snapshotter {
   public func walk(_ filters: FilterSet, _ visit: @Sendable (SnapshotInfo) async throws -> Void) async throws { try await overlay.walk(filters, visit) }
 
   public func mounts(_ key: String) async throws -> [Mount] {
+    let entry = try await overlay.entry(key)
     // First what a union would stand on.
-    try await mountLayers(under: try await overlay.entry(key))
+    try await mountLayers(under: entry)
+    if !makesUnions, entry.info.kind != .committed {
+      let lasting = try await pool.run { [unions] in try unions.lasting(entry.id, writable: entry.info.kind == .active) }
+      if let lasting { return lasting }
+    }
     return try await overlay.mounts(key)
   }
 
@@ -174,8 +182,13 @@ public final class FuseSnapshotter: Snapshotter {
   }
 
   public func commit(_ name: String, key: String, labels: Labels) async throws {
-    if unions != nil, let entry = try await entry(key), entry.info.kind == .active { try await dropUnion(entry.id) }
+    let made = try await entry(key)
+    if let made, made.info.kind == .active { try await pool.run { [unions] in try unions.flush(made.id) } }
     try await overlay.commit(name, key: key, labels: labels)
+    // It is committed, whatever becomes of its mount; what is left is tried again by `cleanup`.
+    if let made {
+      do { try await pool.run { [unions] in try unions.letGo(made.id) } } catch { log("the union of snapshot \(name) is not taken away yet: \(error)") }
+    }
     later.ended(key)
     let declined = state.withLock { $0.declined.removeValue(forKey: key) }
     // Clients that do not ask for layers by the label call what they have unpacked by the ChainID all the same: `sha256:…`, behind what containerd's
@@ -222,7 +235,7 @@ public final class FuseSnapshotter: Snapshotter {
     try await overlay.close()
     try await pool.run { [mounts, unions, shelf] in
       shelf.endRecording()
-      try unions?.leave()
+      try unions.leave()
       try mounts.leave(Set(standing))
     }
   }
@@ -393,19 +406,21 @@ public final class FuseSnapshotter: Snapshotter {
 
   /// Whoever has something in it open keeps it.
   private func dropUnion(_ id: Int64) async throws {
-    guard let unions else { return }
-    try await pool.run { try unions.drop(id, force: true) }
+    try await pool.run { [unions] in try unions.drop(id, force: true) }
   }
 
   // MARK: what is left over
 
   private func removeLeftovers() async throws {
     // Rows are read after the directories: what is made meanwhile has a row before it has a directory.
-    let known = try await pool.run { [mounts, unions] in (mounts: try mounts.known(), unions: try unions?.known() ?? []) }
-    let rows = Set(try await overlay.entries().map(\.id))
+    let known = try await pool.run { [mounts, unions] in (mounts: try mounts.known(), unions: try unions.known()) }
+    let entries = try await overlay.entries()
+    let (rows, committed) = (Set(entries.map(\.id)), Set(entries.filter { $0.info.kind == .committed }.map(\.id)))
     try await pool.run { [mounts, unions] in
       for id in known.mounts where !rows.contains(id) { try mounts.drop(id) }
-      for id in known.unions where !rows.contains(abs(id)) { try unions?.drop(id, force: true) }
+      for id in known.unions {
+        if !rows.contains(abs(id)) { try unions.drop(id, force: true) } else if committed.contains(id) { try unions.letGo(id) }
+      }
     }
     try await removeLayers(Set(try await pool.run { [shelf] in try shelf.digests() }))
   }

@@ -18,7 +18,7 @@ actor Graduation {
   private let overlay: OverlaySnapshotter
   private let shelf: LayerShelf
   private let applier: any LayerApplier
-  private let unions: UnionMounts?
+  private let unions: UnionMounts
   private let pool: BlockingPool
   private let log: @Sendable (String) -> Void
   private var isRunning = false
@@ -30,7 +30,7 @@ actor Graduation {
   private var stopped: Set<Int64> = []
 
   init(
-    _ overlay: OverlaySnapshotter, _ shelf: LayerShelf, _ applier: any LayerApplier, _ unions: UnionMounts?, _ pool: BlockingPool,
+    _ overlay: OverlaySnapshotter, _ shelf: LayerShelf, _ applier: any LayerApplier, _ unions: UnionMounts, _ pool: BlockingPool,
     log: @escaping @Sendable (String) -> Void
   ) {
     self.overlay = overlay
@@ -98,18 +98,18 @@ actor Graduation {
       }
       guard let layer = shelf.openLayer(try Digest(parsing: last.digest)), layer.isComplete else { return nil }
       // What one that was killed has left.
-      try unions?.drop(union, force: true)
+      try unions.drop(union, force: true)
       try Files.removeTree(scratch)
       return (layer, try overlay.stack(in: scratch, on: entry.parentIDs, as: union))
     }
     guard let (layer, mounts) = plan else { return }
     let (content, options) = (StoppedContent(base: layer, stop: stop), ApplyOptions(diffID: layer.name.diffID, sync: true))
     do { _ = try await applier.apply(layer.content, from: content, to: mounts, options: options) } catch {
-      try await pool.run { try unions?.drop(union, force: true) }
+      try await pool.run { try unions.drop(union, force: true) }
       throw error
     }
     try await pool.run {
-      try unions?.drop(union, force: true)
+      try unions.drop(union, force: true)
       let fs = overlay.upper(entry.id)
       // Empty until now, and nobody's lower directory.
       try Files.removeTree(fs)

@@ -11,6 +11,7 @@ import SystemKit
 ///
 ///     ROOT/union/ID/mnt       where it is mounted
 ///     ROOT/union/ID/work      its scratch space; of a view also `upper`, which stays empty
+///     ROOT/union/ID/layers.json  what it is made of; locked by its process as long as anybody has it mounted
 ///     ROOT/union/-ID          where the layer of that snapshot is unpacked (Graduation)
 ///
 /// Each is served by a process of its own, which ends when the mount does: it outlives this one. Without a command for that (tests) they are served here.
@@ -24,14 +25,18 @@ final class UnionMounts: LayerStacking {
   private let here = Mutex<[Int64: UnionMount]>([:])
   private let making = DispatchQueue(label: "union mounts")
 
-  /// - Parameter transport: of what is served here; a command has been told its own.
-  init(root: String, command: [String]?, transport: UnionMount.Transport = .raw, log: @escaping @Sendable (String) -> Void) {
+  /// - Parameters:
+  ///   - isWanted: whether there will be new ones. Those that live stay unions all the same.
+  ///   - transport: of what is served here; a command has been told its own.
+  init(
+    root: String, command: [String]?, isWanted: Bool = true, transport: UnionMount.Transport = .raw, log: @escaping @Sendable (String) -> Void
+  ) {
     self.root = root
     self.command = command
     self.transport = transport
     self.log = log
     // As an overlay in a user namespace: trusted.* is for the host's root.
-    usesUserAttributes = !Self.mayTrust(root)
+    usesUserAttributes = isWanted && !Self.mayTrust(root)
   }
 
   private static func mayTrust(_ root: String) -> Bool {
@@ -71,7 +76,61 @@ final class UnionMounts: LayerStacking {
         here.withLock { $0[id] = mount }
       }
     }
-    return [Mount(type: "bind", source: target, options: [writable ? "rw" : "ro", "rbind"])]
+    return bind(target, writable)
+  }
+
+  private func bind(_ target: String, _ writable: Bool) -> [Mount] {
+    [Mount(type: "bind", source: target, options: [writable ? "rw" : "ro", "rbind"])]
+  }
+
+  /// The mounts of a snapshot that has a union, made when there were to be unions: nobody else may write into its directory while that lives. nil if it has none.
+  func lasting(_ id: Int64, writable: Bool) throws -> [Mount]? {
+    if !Files.exists(place(id)) { return nil }
+    let target = "\(place(id))/mnt"
+    if try making.sync(execute: { try isAlive(id, target) }) { return bind(target, writable) }
+    try drop(id, force: true)
+    return nil
+  }
+
+  /// What was written through a mapped file may have come no further than the union's own pages.
+  func flush(_ id: Int64) throws {
+    if !Files.exists(place(id)) { return }
+    let target = "\(place(id))/mnt"
+    guard try making.sync(execute: { try isAlive(id, target) }) else { return }
+    let mount = try Files.open(target, O_RDONLY | O_DIRECTORY)
+    let raw = mount.raw
+    try check("syncfs", target) { syncfs(raw) }
+  }
+
+  /// Takes the mount of a snapshot that was committed away. Who still has it mounted elsewhere keeps it, as he would the kernel's overlay: then its directory is
+  /// removed by a later call.
+  func letGo(_ id: Int64) throws {
+    UnionProcess.reap()
+    if !Files.exists(place(id)) { return }
+    let target = "\(place(id))/mnt"
+    try making.sync {
+      let mount = here.withLock { $0.removeValue(forKey: id) }
+      if try isAlive(id, target) { try Mounts.unmount(target, flags: Int32(MNT_DETACH)) }
+      if let mount {
+        let (place, log) = (place(id), log)
+        DispatchQueue.global().async {
+          mount.waitForEnd()
+          do { try Files.removeTree(place) } catch { log("the union of snapshot \(id) has ended, and is not taken away yet: \(error)") }
+        }
+        return
+      }
+      for _ in 0..<40 where try isServed(id) { usleep(5_000) }
+      if try !isServed(id) { try Files.removeTree(place(id)) }
+    }
+  }
+
+  /// Whether its process lives.
+  private func isServed(_ id: Int64) throws -> Bool {
+    let path = "\(place(id))/layers.json"
+    // Without one it was never begun.
+    if !Files.exists(path) { return false }
+    let plan = try Files.open(path, O_RDONLY)
+    return clinux_flock(plan.raw, LOCK_EX | LOCK_NB) != 0
   }
 
   /// Gives a directory the owner, mode and times of another.

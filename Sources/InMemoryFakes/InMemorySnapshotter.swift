@@ -118,7 +118,7 @@ public final class InMemorySnapshotter: Snapshotter {
     try withState { state in
       _ = try Self.entry(state, key)
       if state.entries.values.contains(where: { $0.info.parent == key }) {
-        throw ContainerdError.failedPrecondition("snapshot \(key) has children")
+        throw ContainerdError.failedPrecondition("cannot remove snapshot \(key): it has children")
       }
       state.entries[key] = nil
     }

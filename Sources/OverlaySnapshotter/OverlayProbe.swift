@@ -26,9 +26,17 @@ enum OverlayProbe {
         try works.get()
         return options
       } catch { failure = error }
+      // That is no answer, and must not be taken for one: what is there goes on with the likely options.
+      if let failure, [ENOSPC, EDQUOT, ENOMEM, EMFILE, ENFILE].contains(failure.errno) { return index + (isInUserNamespace ? ["userxattr"] : []) }
     }
     throw ContainerdError.failedPrecondition(
       "overlayfs does not work below \(root): \(failure.map(\.description) ?? "unknown cause"); use another directory or snapshotter")
+  }
+
+  private static var isInUserNamespace: Bool {
+    // Where it cannot be read there are none.
+    guard let map = try? Files.read("/proc/self/uid_map") else { return false }
+    return String(decoding: map, as: UTF8.self).split(whereSeparator: \.isWhitespace) != ["0", "0", "4294967295"]
   }
 
   /// Takes a directory of a lower layer away and puts an empty one in its place.

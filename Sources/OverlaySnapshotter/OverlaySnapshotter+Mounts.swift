@@ -17,12 +17,15 @@ extension OverlaySnapshotter {
     if !writable && lowers.count == 1 {
       return [Mount(type: "bind", source: nearest, options: ["ro", "rbind"])]
     }
-    if let stacking {
-      return try system("snapshot \(entry.info.name)") {
-        try stacking.mounts(of: entry.id, writable: writable, lowers: lowers, upper: upper(entry.id), work: "\(directory(entry.id))/work")
-      }
-    }
     var options = mountOptions
+    if let stacking {
+      if !writable || !wasMounted(entry.id) {
+        return try system("snapshot \(entry.info.name)") {
+          try stacking.mounts(of: entry.id, writable: writable, lowers: lowers, upper: upper(entry.id), work: "\(directory(entry.id))/work")
+        }
+      }
+      options = try OverlayProbe.options(root: root)
+    }
     if writable {
       options.append("workdir=\(directory(entry.id))/work")
       options.append("upperdir=\(upper(entry.id))")
@@ -30,6 +33,10 @@ extension OverlaySnapshotter {
     options.append("lowerdir=" + lowers.joined(separator: ":"))
     return [Mount(type: "overlay", source: "overlay", options: options)]
   }
+
+  /// Whether the kernel has had an overlay that writes there, and maybe has it still: two that write into one directory contradict each other. It makes this
+  /// directory when it mounts one.
+  private func wasMounted(_ id: Int64) -> Bool { Files.exists("\(directory(id))/work/work") }
 
   /// Directories of the parents, nearest first.
   private func lowers(of entry: SnapshotEntry) throws -> [String] {

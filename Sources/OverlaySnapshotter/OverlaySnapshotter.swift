@@ -9,7 +9,7 @@ import SystemKit
 ///
 ///     index.db              what there is (SnapshotIndex)
 ///     snapshots/ID/fs       the layer's own files, the overlay's upperdir or one of its lowerdirs
-///     snapshots/ID/work     the overlay's scratch space, of active snapshots only
+///     snapshots/ID/work     the overlay's scratch space, of active snapshots; whoever still has one that was committed mounted has it until the next start
 ///     snapshots/new-…, rm-… being made, being removed
 ///
 /// A directory is complete and on disk before its row is committed; a row is gone before its directory is. Whatever a crash leaves
@@ -29,7 +29,7 @@ public final class OverlaySnapshotter: Snapshotter {
   ///   - places: says where the layers are, if not all of them are in their own directories here.
   ///   - stacking: puts directories over each other in the kernel's place, which is not tried then.
   public init(root: String, places: (any LayerPlaces)? = nil, stacking: (any LayerStacking)? = nil) throws {
-    if root.contains(where: { ",:\\\"".contains($0) }) {
+    if stacking == nil, root.contains(where: { ",:\\\"".contains($0) }) {
       throw ContainerdError.invalidArgument("overlay root \(root) contains one of , : \\ \" which overlay mount options cannot carry")
     }
     do {
@@ -43,7 +43,7 @@ public final class OverlaySnapshotter: Snapshotter {
     self.pool = BlockingPool(label: "overlay", width: 8)
     self.index = try SnapshotIndex(path: "\(root)/index.db")
     // What cannot be removed now is tried again by every cleanup; it is no reason to withhold everything else.
-    _ = try removeLeftovers()
+    _ = try removeLeftovers(atStart: true)
   }
 
   /// An empty index would make leftovers of all snapshots, and they would be removed: somebody moved or lost the file.
@@ -141,8 +141,6 @@ public final class OverlaySnapshotter: Snapshotter {
       CrashPoint.pass("snapshot.commit.measured")
       try snapshotter.index.commit(name, key: key, labels: labels, usage: usage)
       CrashPoint.pass("snapshot.commit.row")
-      // The work directory is of no use to a layer that is only read.
-      try snapshotter.afterwards("snapshot \(name)") { try Files.removeTree("\(snapshotter.directory(entry.id))/work") }
     }
   }
 
@@ -258,9 +256,9 @@ public final class OverlaySnapshotter: Snapshotter {
     try Files.removeTree(doomed)
   }
 
-  /// Removes every directory that has no row, and the work directories of layers that are only read. One that cannot be removed keeps no other.
+  /// Removes every directory that has no row, and at the start the work directories of layers that are only read. One that cannot be removed keeps no other.
   /// - Returns: what could not be removed, and why.
-  private func removeLeftovers() throws -> [String] {
+  private func removeLeftovers(atStart: Bool = false) throws -> [String] {
     try system("overlay snapshotter \(root)") {
       // Rows are read after the names, and the index does one thing at a time: whoever was making a directory when the names were read
       // has finished when the rows are, so what has no row then belongs to nobody.
@@ -273,8 +271,8 @@ public final class OverlaySnapshotter: Snapshotter {
           if let id = Int64(name) {
             if !known.contains(id) {
               try discard(name)
-            } else if committed.contains(id) {
-              // A commit that was interrupted after its row.
+            } else if atStart, committed.contains(id) {
+              // Later on somebody may still have it mounted who has just committed it.
               try Files.removeTree("\(directory(id))/work")
             }
           } else if name.hasPrefix("rm-") || name.hasPrefix("new-") {

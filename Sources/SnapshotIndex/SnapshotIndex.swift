@@ -123,7 +123,7 @@ public final class SnapshotIndex: Sendable {
   public func remove(_ key: String, beforeCommit: (SnapshotEntry) throws -> Void = { _ in }) throws -> Int64 {
     try write { db in
       let entry = try Rows.entry(db, key)
-      if try Rows.hasChildren(db, entry.id) { throw ContainerdError.failedPrecondition("snapshot \(key) has children") }
+      if try Rows.hasChildren(db, entry.id) { throw ContainerdError.failedPrecondition("cannot remove snapshot \(key): it has children") }
       try db.execute(sql: "DELETE FROM snapshot WHERE id = ?", arguments: [entry.id])
       try beforeCommit(entry)
       return entry.id

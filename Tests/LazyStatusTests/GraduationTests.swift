@@ -59,7 +59,8 @@ import Testing
   @Test func aSnapshotThatGoesWhileItIsUnpackedIsGone() async throws {
     let (scene, overlay, entry) = try await Self.complete()
     let (applier, said) = (EndlessApplier(), Said())
-    let graduation = Graduation(overlay, scene.shelf, applier, nil, BlockingPool(label: "graduation", width: 2)) { said.append($0) }
+    let unions = UnionMounts(root: scene.root, command: nil, isWanted: false) { _ in }
+    let graduation = Graduation(overlay, scene.shelf, applier, unions, BlockingPool(label: "graduation", width: 2)) { said.append($0) }
     let run = Task { await graduation.run() }
     for _ in 0..<1000 where !applier.hasBegun { try await Task.sleep(for: .milliseconds(5)) }
     #expect(applier.hasBegun)
@@ -87,7 +88,8 @@ import Testing
       }
     }
     let applier = SecondApplier()
-    let graduation = Graduation(overlay, scene.shelf, applier, nil, BlockingPool(label: "graduation", width: 2)) { _ in }
+    let unions = UnionMounts(root: scene.root, command: nil, isWanted: false) { _ in }
+    let graduation = Graduation(overlay, scene.shelf, applier, unions, BlockingPool(label: "graduation", width: 2)) { _ in }
     let run = Task { await graduation.run() }
     for _ in 0..<1000 where !applier.endless.hasBegun { try await Task.sleep(for: .milliseconds(5)) }
     await graduation.begin(removing: entry.id)

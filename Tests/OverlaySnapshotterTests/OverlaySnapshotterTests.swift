@@ -154,4 +154,34 @@ import Testing
     let modes = try ["", "/fs", "/work"].map { try Files.status("\(scratch.path)/s/snapshots/1\($0)").st_mode & 0o7777 }
     #expect(modes == [0o700, 0o755, 0o711])
   }
+
+  /// A disk that is full does not tell whether overlays work: who took it for an answer would put something else over running containers.
+  @Test func aFullDiskIsNoObstacle() throws {
+    let root = scratch.path + "/full"
+    try Files.makeDirectories(root)
+    try Mounts.mount(type: "tmpfs", source: "tmpfs", target: root, options: ["nr_inodes=3"])
+    defer { umount2(root, Int32(MNT_DETACH)) }
+    try Files.makeDirectories(root + "/one")
+    #expect(throws: SystemError.self) { try Files.makeDirectories(root + "/two/three") }
+    #expect(OverlaySnapshotter.obstacle(root: root) == nil)
+    // What cannot be an overlay's upper directory is one.
+    #expect(OverlaySnapshotter.obstacle(root: "/proc/self")?.contains("/proc/self") == true)
+  }
+
+  /// As the kernel's overlay, so its directory: who commits what he has mounted goes on with it.
+  @Test func whoHasItMountedKeepsTheWorkDirectory() async throws {
+    let s = try snapshotter()
+    let base = try await s.prepare("b", parent: nil, labels: [:])
+    try inTree(base) { try write($0 + "/file", "base") }
+    try await s.commit("base", key: "b", labels: [:])
+    let mounts = try await s.prepare("active", parent: "base", labels: [:])
+    let target = scratch.path + "/held"
+    try Files.makeDirectories(target)
+    try Mounts.mount(type: mounts[0].type, source: mounts[0].source, target: target, options: mounts[0].options)
+    defer { umount2(target, Int32(MNT_DETACH)) }
+    try await s.commit("made", key: "active", labels: [:])
+    try await s.cleanup()
+    #expect(rename(target + "/file", target + "/moved") == 0)
+    #expect(read(target + "/moved") == "base")
+  }
 }

@@ -383,6 +383,53 @@ PYTHON
   forget_image
 }
 
+@test "whoever has a union, or an overlay, keeps it: over a commit, and when the server makes others" {
+  end snapshotter
+  start_snapshotter --no-background --stacking union
+  lazily >/dev/null
+  p run -d --snapshotter stargz "$(image)" stays sleep 1000
+  local direct=(ctr -a "$WORK/snapshotter.sock" snapshots --snapshotter any) all="p snapshots --snapshotter stargz" key parent top
+  read -r key parent _ <<<"$("${direct[@]}" ls | awk '$1 ~ /\/stays$/')"
+  run "${direct[@]}" commit "$parent" "$key"
+  [ "$status" -ne 0 ]
+  run p tasks exec --exec-id a stays sh -c 'echo 1 >>/large/numbers; rm -r /data/fresh; mkdir /data/fresh; tail -n 1 /large/numbers'
+  [ "$output" = 1 ] || { echo "$output"; false; }
+  # Committed while it is mounted.
+  mkdir -p "$WORK/mounted"
+  top=$($all info stays | jq -r .Parent)
+  $all prepare making "$top" >/dev/null
+  $($all mounts "$WORK/mounted" making)
+  $all commit made making
+  echo 1 >>"$WORK/mounted/large/numbers"
+  rm -r "$WORK/mounted/data/fresh"
+  umount "$WORK/mounted"
+  $all rm made
+  # Two that write into one directory would contradict each other.
+  end snapshotter
+  start_snapshotter --no-background --stacking overlay
+  p tasks rm -f stays >/dev/null
+  p tasks start -d stays
+  run p tasks exec --exec-id b stays sh -c 'echo 2 >>/large/numbers; tail -n 2 /large/numbers; ls /data/fresh | wc -l'
+  [ "$output" = "$(printf '1\n2\n0')" ] || { echo "$output"; false; }
+  [[ "$($all mounts /m stays)" == *"$WORK/snapshotter/union/"* ]]
+  $all prepare plain "$top" >/dev/null
+  $($all mounts "$WORK/mounted" plain)
+  end snapshotter
+  start_snapshotter --no-background --stacking union
+  [[ "$($all mounts /m plain)" == *"-t overlay "* ]]
+  umount "$WORK/mounted"
+  # The plain snapshotter would show empty directories, and write beside the union.
+  end snapshotter
+  run timeout 20 "$DAEMON" snapshotter serve --backend overlay --root "$WORK/snapshotter" --address "$WORK/other.sock"
+  [ "$status" -ne 0 ]
+  [[ "$output" == *"it needs --backend fuse"* ]] || { echo "$output"; false; }
+  start_snapshotter --no-background
+  $all rm plain
+  p tasks rm -f stays >/dev/null
+  p containers rm stays
+  forget_image
+}
+
 @test "through libfuse layers are lazy below overlays and unions; mounts end with their server, and are made anew" {
   local stacking
   for stacking in overlay union; do
@@ -414,6 +461,10 @@ PYTHON
   "$DAEMON" snapshotter serve --backend overlay --root "$WORK/overlay" --address "$WORK/overlay.sock" >>"$WORK/overlay.log" 2>&1 3>&- &
   pid=$!
   for _ in $(seq 100); do [ ! -S "$WORK/overlay.sock" ] || break; sleep 0.1; done
+  # A second one would take what the first is making for leftovers.
+  run timeout 20 "$DAEMON" snapshotter serve --backend overlay --root "$WORK/overlay" --address "$WORK/other.sock"
+  [ "$status" -ne 0 ]
+  [[ "$output" == *"is served by another process"* ]] || { echo "$output"; false; }
   kill "$pid"
   wait "$pid"
   run "$DAEMON" snapshotter serve --backend overlay --address relative.sock

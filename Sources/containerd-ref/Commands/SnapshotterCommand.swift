@@ -91,6 +91,10 @@ struct SnapshotterCommand: AsyncParsableCommand {
       for (option, path) in [("--root", root), ("--address", address), ("--containerd", containerd)] where !path.hasPrefix("/") {
         throw ValidationError("\(option) \"\(path)\" must be an absolute path")
       }
+      // Arguments that are none are repaired before anybody sees them: what is served would be another directory.
+      for (option, path) in [("--root", root), ("--address", address)] where path.contains("\u{FFFD}") {
+        throw ValidationError("\(option) \"\(path)\" must be UTF-8")
+      }
     }
 
     func run() async throws {
@@ -130,6 +134,10 @@ struct SnapshotterCommand: AsyncParsableCommand {
 
     func run() throws {
       do {
+        // By this one knows that it is still mounted somewhere.
+        let plan = try Files.open(layers, O_RDONLY)
+        defer { withExtendedLifetime(plan) {} }
+        _ = clinux_flock(plan.raw, LOCK_SH)
         if serve { return try serveUnion { try UnionMount(serving: 3, state: 4, $0, at: target, log: { Failure.say($0) }) } }
         if libfuse { return try serveUnion { try UnionMount($0, at: target, transport: .libfuse, log: { Failure.say($0) }) } }
         // This very program: a successor of another version may not understand the tables.

@@ -38,7 +38,11 @@ struct SnapshotterServer {
     try Files.makeDirectories(options.root, mode: 0o711)
     try Files.makeDirectories(Files.parent(of: options.address), mode: 0o711)
     switch options.backend {
-    case .overlay: try await serve(try OverlaySnapshotter(root: options.root))
+    case .overlay:
+      let lock = try WorkerSupervisor.lock(options.root)
+      if let claim = try FuseSnapshotter.claim(on: options.root) { throw ContainerdError.failedPrecondition("\(claim): it needs --backend fuse") }
+      try await serve(try OverlaySnapshotter(root: options.root))
+      withExtendedLifetime(lock) {}
     case .fuse:
       // containerd may be started later, and again.
       try await ContainerdClient.with(socket: options.containerd, namespace: "default", lasting: true) { client in try await serve(fuse: client) }
@@ -50,10 +54,20 @@ struct SnapshotterServer {
     // Before mounts are taken over: a server that cannot do what it was told has done nothing yet.
     let metrics: MetricsServer?
     if let address = options.metrics { metrics = try await MetricsServer(address) } else { metrics = nil }
+    let resolver = RegistryResolver(configuration: options.registries.configuration { logger.warning("\($0)") })
+    do { try await serve(client, metrics, resolver) } catch {
+      // The error that counts is the one at hand.
+      try? await resolver.close()
+      throw error
+    }
+    try await resolver.close()
+  }
+
+  private func serve(_ client: ContainerdClient, _ metrics: MetricsServer?, _ resolver: RegistryResolver) async throws {
+    let (options, logger) = (options, logger)
     let log: @Sendable (String) -> Void = { logger.info("\($0)") }
     let work = WorkCommand.place
     let (indexes, daemon) = ("\(options.root)/indexes", options.containerd)
-    let resolver = RegistryResolver(configuration: options.registries.configuration { logger.warning("\($0)") })
     let referred = ReferredIndexes(resolver: resolver, source: resolver) { logger.debug("\($0)") }
     let library = ImageLibrary(
       resolver: resolver,
@@ -76,7 +90,6 @@ struct SnapshotterServer {
     try await snapshotter.recover()
     if let metrics { logger.info("figures", metadata: ["address": "http://\(metrics.address)/metrics"]) }
     try await serve(snapshotter) { try await metrics?.run { snapshotter.figures.text } }
-    try await resolver.close()
   }
 
   /// Never silently: what was found out is told.

@@ -40,14 +40,20 @@ final class WorkerSupervisor: Sendable {
   /// - Parameter root: the snapshotter's directory; `failedPrecondition` if another supervisor has it.
   init(arguments: [String], socket: String, root: String) throws {
     self.arguments = arguments
+    lock = try Self.lock(root)
+    try Files.makeDirectories(Files.parent(of: socket), mode: 0o711)
+    listener = try ListeningSocket(path: socket)
+  }
+
+  /// The right to serve a directory, as long as this is open. `failedPrecondition` if somebody else has it.
+  static func lock(_ root: String) throws -> OwnedFD {
     try Files.makeDirectories(root, mode: 0o711)
     let path = "\(root)/server.lock"
-    lock = try Files.open(path, O_RDWR | O_CREAT, mode: 0o600)
+    let lock = try Files.open(path, O_RDWR | O_CREAT, mode: 0o600)
     if clinux_flock(lock.raw, LOCK_EX | LOCK_NB) != 0 {
       throw ContainerdError.failedPrecondition("\(root) is served by another process (\(path) is locked)")
     }
-    try Files.makeDirectories(Files.parent(of: socket), mode: 0o711)
-    listener = try ListeningSocket(path: socket)
+    return lock
   }
 
   /// One that was started.
@@ -87,6 +93,8 @@ final class WorkerSupervisor: Sendable {
     var patience = Self.young
     var spare = ContinuousClock.now
     var isEnding = false
+    // Mounts wait for a worker: from then on one that cannot begin is followed by another.
+    var hasServed = false
     for await number in events {
       switch number {
       case SIGHUP:
@@ -132,7 +140,8 @@ final class WorkerSupervisor: Sendable {
         guard let status = end else { continue }
         if isEnding { throw Self.exit(status) }
         let age = worker.began.duration(to: .now)
-        if clinux_wifexited(status) != 0, clinux_wexitstatus(status) != 0, age < Self.young {
+        hasServed = hasServed || age >= Self.young
+        if !hasServed, clinux_wifexited(status) != 0, clinux_wexitstatus(status) != 0 {
           // It has said why, and would say it again.
           throw Self.exit(status)
         }

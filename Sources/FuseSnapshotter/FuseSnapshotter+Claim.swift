@@ -1,0 +1,25 @@
+import OverlaySnapshotter
+import Protocols
+import SystemKit
+
+extension FuseSnapshotter {
+  /// Why a directory must be served by this snapshotter and no other: in the plain directory of a layer that is lazy there is nothing, and what is written to
+  /// by a union must not be written to by the kernel as well. nil if there is no reason. Blocking.
+  public static func claim(on root: String) throws -> String? {
+    do {
+      let snapshots = "\(root)/snapshots"
+      for name in Files.exists(snapshots) ? try Files.names(in: snapshots) : [] {
+        guard let id = Int64(name) else { continue }
+        let directory = OverlaySnapshotter.directory(id, in: root)
+        if try LazyRecord.read(in: directory) != nil, !Graduation.isDone(directory) { return "\(directory) is a lazy layer" }
+        // Made onto such a layer, before that had a directory.
+        let lowers = "\(directory)/lowers"
+        if Files.exists(lowers), String(decoding: try Files.read(lowers), as: UTF8.self).contains("\(root)/lazy/") {
+          return "\(directory) stands on a lazy layer"
+        }
+      }
+      if let union = Files.exists("\(root)/union") ? try Files.names(in: "\(root)/union").first : nil { return "\(root)/union/\(union) is a union in FUSE" }
+      return nil
+    } catch let error as SystemError { throw ContainerdError(.unknown, "snapshotter \(root): \(error)") }
+  }
+}
