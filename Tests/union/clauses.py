@@ -488,10 +488,10 @@ def times_move(d):
     out = []
 
     def moved(path, action, which=("st_mtime_ns", "st_ctime_ns")):
-        before = os.stat(path)
+        before = os.lstat(path)
         time.sleep(0.012)
         action()
-        after = os.stat(path)
+        after = os.lstat(path)
         out.append([getattr(after, w) > getattr(before, w) for w in which])
     moved(d, lambda: touch(f"{d}/new"))
     moved(d, lambda: os.unlink(f"{d}/new"))
@@ -509,6 +509,8 @@ def times_move(d):
     moved(f"{d}/dir", lambda: names(f"{d}/dir"))
     moved(d, lambda: put_at(f"{d}/dir/in", 0, b"y"))
     moved(d, lambda: os.rmdir(f"{d}/empty"))
+    for name in ("a", "link", "dir/sub", "fifo"):
+        moved(f"{d}/{name}", lambda: attempt(os.lchown, f"{d}/{name}", -1, -1))
     return out
 
 
