@@ -3,6 +3,11 @@ import Protocols
 import SystemKit
 
 extension FuseSnapshotter {
+  /// Whether there are snapshots that are unions. Blocking.
+  public static func hasUnions(_ root: String) throws -> Bool {
+    Files.exists("\(root)/union") ? try Files.names(in: "\(root)/union").contains { (Int64($0) ?? 0) > 0 } : false
+  }
+
   /// Why a directory must be served by this snapshotter and no other: in the plain directory of a layer that is lazy there is nothing, and what is written to
   /// by a union must not be written to by the kernel as well. nil if there is no reason. Blocking.
   public static func claim(on root: String) throws -> String? {

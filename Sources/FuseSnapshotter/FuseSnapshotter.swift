@@ -187,7 +187,7 @@ public final class FuseSnapshotter: Snapshotter {
     try await overlay.commit(name, key: key, labels: labels)
     // It is committed, whatever becomes of its mount; what is left is tried again by `cleanup`.
     if let made {
-      do { try await pool.run { [unions] in try unions.letGo(made.id) } } catch { log("the union of snapshot \(name) is not taken away yet: \(error)") }
+      do { try await pool.run { [unions] in try unions.letGo(made.id, patience: 200) } } catch { log("the union of snapshot \(name) is not taken away yet: \(error)") }
     }
     later.ended(key)
     let declined = state.withLock { $0.declined.removeValue(forKey: key) }
@@ -416,10 +416,13 @@ public final class FuseSnapshotter: Snapshotter {
     let known = try await pool.run { [mounts, unions] in (mounts: try mounts.known(), unions: try unions.known()) }
     let entries = try await overlay.entries()
     let (rows, committed) = (Set(entries.map(\.id)), Set(entries.filter { $0.info.kind == .committed }.map(\.id)))
-    try await pool.run { [mounts, unions] in
+    try await pool.run { [mounts, unions, log] in
       for id in known.mounts where !rows.contains(id) { try mounts.drop(id) }
       for id in known.unions {
-        if !rows.contains(abs(id)) { try unions.drop(id, force: true) } else if committed.contains(id) { try unions.letGo(id) }
+        // One that cannot be taken away keeps no other, nor the server from beginning.
+        do {
+          if !rows.contains(abs(id)) { try unions.drop(id, force: true) } else if committed.contains(id) { try unions.letGo(id, patience: 0) }
+        } catch { log("the union of snapshot \(id) is not taken away yet: \(error)") }
       }
     }
     try await removeLayers(Set(try await pool.run { [shelf] in try shelf.digests() }))

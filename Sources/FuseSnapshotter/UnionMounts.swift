@@ -57,6 +57,7 @@ final class UnionMounts: LayerStacking {
     let target = "\(place(id))/mnt"
     try making.sync {
       if try isAlive(id, target) { return }
+      try refuseAnother(id)
       let own = place(id)
       try Files.makeDirectories(target, mode: 0o755)
       try Files.makeDirectories("\(own)/work", mode: 0o700)
@@ -87,9 +88,21 @@ final class UnionMounts: LayerStacking {
   func lasting(_ id: Int64, writable: Bool) throws -> [Mount]? {
     if !Files.exists(place(id)) { return nil }
     let target = "\(place(id))/mnt"
-    if try making.sync(execute: { try isAlive(id, target) }) { return bind(target, writable) }
+    let isThere = try making.sync {
+      if try isAlive(id, target) { return true }
+      try refuseAnother(id)
+      return false
+    }
+    if isThere { return bind(target, writable) }
     try drop(id, force: true)
     return nil
+  }
+
+  /// Somebody has unmounted the union here, and it is still mounted elsewhere, for a container: another one would write into the same directory.
+  private func refuseAnother(_ id: Int64) throws {
+    if try isServed(id, within: 200) {
+      throw ContainerdError.failedPrecondition("the union of snapshot \(id) is not mounted at \(place(id))/mnt any more, and still in use elsewhere")
+    }
   }
 
   /// What was written through a mapped file may have come no further than the union's own pages.
@@ -104,33 +117,40 @@ final class UnionMounts: LayerStacking {
 
   /// Takes the mount of a snapshot that was committed away. Who still has it mounted elsewhere keeps it, as he would the kernel's overlay: then its directory is
   /// removed by a later call.
-  func letGo(_ id: Int64) throws {
+  /// - Parameter patience: for how many milliseconds the end of its process is waited for.
+  func letGo(_ id: Int64, patience: Int) throws {
     UnionProcess.reap()
     if !Files.exists(place(id)) { return }
     let target = "\(place(id))/mnt"
-    try making.sync {
+    let mount = try making.sync {
       let mount = here.withLock { $0.removeValue(forKey: id) }
       if try isAlive(id, target) { try Mounts.unmount(target, flags: Int32(MNT_DETACH)) }
-      if let mount {
-        let (place, log) = (place(id), log)
-        DispatchQueue.global().async {
-          mount.waitForEnd()
-          do { try Files.removeTree(place) } catch { log("the union of snapshot \(id) has ended, and is not taken away yet: \(error)") }
-        }
-        return
-      }
-      for _ in 0..<40 where try isServed(id) { usleep(5_000) }
-      if try !isServed(id) { try Files.removeTree(place(id)) }
+      return mount
     }
+    if let mount {
+      let (place, log) = (place(id), log)
+      DispatchQueue.global().async {
+        mount.waitForEnd()
+        do { try Files.removeTree(place) } catch { log("the union of snapshot \(id) has ended, and is not taken away yet: \(error)") }
+      }
+      return
+    }
+    if try !isServed(id, within: patience) { try Files.removeTree(place(id)) }
   }
 
-  /// Whether its process lives.
-  private func isServed(_ id: Int64) throws -> Bool {
+  /// Whether its process lives, after that many milliseconds.
+  private func isServed(_ id: Int64, within patience: Int) throws -> Bool {
+    // A copy of its mount in another mount namespace goes with the directory on which it is, if that goes; a bind of it elsewhere does not.
+    _ = rmdir("\(place(id))/mnt")
     let path = "\(place(id))/layers.json"
-    // Without one it was never begun.
-    if !Files.exists(path) { return false }
-    let plan = try Files.open(path, O_RDONLY)
-    return clinux_flock(plan.raw, LOCK_EX | LOCK_NB) != 0
+    for attempt in 0...patience / 5 {
+      // Without one it was never begun.
+      if !Files.exists(path) { return false }
+      let plan = try Files.open(path, O_RDONLY)
+      if clinux_flock(plan.raw, LOCK_EX | LOCK_NB) == 0 { return false }
+      if attempt < patience / 5 { usleep(5_000) }
+    }
+    return true
   }
 
   /// Gives a directory the owner, mode and times of another.

@@ -1,36 +1,61 @@
 import CLinux
 import Protocols
+import Synchronization
 import SystemKit
 
 /// Finds out, by mounting one, whether overlays work below a directory, and which options they need there.
 enum OverlayProbe {
-  static func options(root: String) throws -> [String] {
+  enum Answer {
+    case works([String])
+    case fails(SystemError)
+    /// The disk is full, for one: that says nothing of overlays.
+    case unknown(SystemError)
+  }
+  /// One at a time: they use the same directory.
+  private static let turn = Mutex(())
+
+  /// The options with which overlays work. `failedPrecondition` if they do not; the likely ones if that cannot be found out.
+  static func options(root: String) throws(ContainerdError) -> [String] {
+    switch ask(root: root) {
+    case .works(let options): return options
+    case .unknown: return index + (isInUserNamespace ? userAttributes : [])
+    case .fails(let failure):
+      throw .failedPrecondition("overlayfs does not work below \(root): \(failure); use another directory or snapshotter")
+    }
+  }
+
+  static func ask(root: String) -> Answer { turn.withLock { _ in askAlone(root) } }
+
+  private static var index: [String] { Files.exists("/sys/module/overlay/parameters/index") ? ["index=off"] : [] }
+  private static let userAttributes = ["userxattr"]
+
+  private static func askAlone(_ root: String) -> Answer {
     let base = "\(root)/probe-\(getpid())"
     defer {
       // A probe left behind costs an empty directory; the next start removes it.
       try? Files.removeTree(base)
     }
-    let index = Files.exists("/sys/module/overlay/parameters/index") ? ["index=off"] : []
-    var failure: SystemError?
     // The kernel keeps an overlay's marks in trusted.* attributes, which nobody may write in a user namespace: there the mount
     // succeeds, and fails on the first directory that is to hide one below. With `userxattr` (Linux 5.11) they are user.* attributes.
-    for options in [index, index + ["userxattr"]] {
-      do throws(SystemError) {
-        // A failure leaves its marks in the upper directory.
-        try Files.removeTree(base)
-        for name in ["lower1/replaced", "lower2", "upper", "work", "merged"] { try Files.makeDirectories("\(base)/\(name)", mode: 0o700) }
-        let layers = ["lowerdir=\(base)/lower2:\(base)/lower1", "upperdir=\(base)/upper", "workdir=\(base)/work"]
-        try Mounts.mount(type: "overlay", source: "overlay", target: "\(base)/merged", options: options + layers)
-        let works: Result<Void, SystemError> = Result { () throws(SystemError) in try replace("\(base)/merged/replaced") }
-        try Mounts.unmount("\(base)/merged")
-        try works.get()
-        return options
-      } catch { failure = error }
-      // That is no answer, and must not be taken for one: what is there goes on with the likely options.
-      if let failure, [ENOSPC, EDQUOT, ENOMEM, EMFILE, ENFILE].contains(failure.errno) { return index + (isInUserNamespace ? ["userxattr"] : []) }
+    let first = tried(index, base)
+    guard case .fails = first else { return first }
+    return tried(index + userAttributes, base)
+  }
+
+  private static func tried(_ options: [String], _ base: String) -> Answer {
+    do throws(SystemError) {
+      // A failure leaves its marks in the upper directory.
+      try Files.removeTree(base)
+      for name in ["lower1/replaced", "lower2", "upper", "work", "merged"] { try Files.makeDirectories("\(base)/\(name)", mode: 0o700) }
+      let layers = ["lowerdir=\(base)/lower2:\(base)/lower1", "upperdir=\(base)/upper", "workdir=\(base)/work"]
+      try Mounts.mount(type: "overlay", source: "overlay", target: "\(base)/merged", options: options + layers)
+      let works: Result<Void, SystemError> = Result { () throws(SystemError) in try replace("\(base)/merged/replaced") }
+      try Mounts.unmount("\(base)/merged")
+      try works.get()
+      return .works(options)
+    } catch {
+      return [ENOSPC, EDQUOT, ENOMEM, EMFILE, ENFILE].contains(error.errno) ? .unknown(error) : .fails(error)
     }
-    throw ContainerdError.failedPrecondition(
-      "overlayfs does not work below \(root): \(failure.map(\.description) ?? "unknown cause"); use another directory or snapshotter")
   }
 
   private static var isInUserNamespace: Bool {
@@ -47,11 +72,12 @@ enum OverlayProbe {
 }
 
 extension OverlaySnapshotter {
-  /// Why overlays do not work below a directory; nil if they do. Blocking.
-  public static func obstacle(root: String) -> String? {
-    do {
-      _ = try OverlayProbe.options(root: root)
-      return nil
-    } catch { return (error as? ContainerdError)?.message ?? "\(error)" }
+  /// Why overlays do not work below a directory; nil if they do. What keeps that from being found out is thrown. Blocking.
+  public static func obstacle(root: String) throws(SystemError) -> String? {
+    switch OverlayProbe.ask(root: root) {
+    case .works: nil
+    case .fails(let failure): "overlayfs does not work below \(root): \(failure)"
+    case .unknown(let failure): throw failure
+    }
   }
 }

@@ -19,12 +19,12 @@ extension OverlaySnapshotter {
     }
     var options = mountOptions
     if let stacking {
-      if !writable || !wasMounted(entry.id) {
+      guard writable, wasMounted(entry.id), case .works(let kernels) = OverlayProbe.ask(root: root) else {
         return try system("snapshot \(entry.info.name)") {
           try stacking.mounts(of: entry.id, writable: writable, lowers: lowers, upper: upper(entry.id), work: "\(directory(entry.id))/work")
         }
       }
-      options = try OverlayProbe.options(root: root)
+      options = kernels
     }
     if writable {
       options.append("workdir=\(directory(entry.id))/work")
@@ -34,8 +34,8 @@ extension OverlaySnapshotter {
     return [Mount(type: "overlay", source: "overlay", options: options)]
   }
 
-  /// Whether the kernel has had an overlay that writes there, and maybe has it still: two that write into one directory contradict each other. It makes this
-  /// directory when it mounts one.
+  /// Whether the kernel has had an overlay that writes there, and maybe has it still, if it can have one: two that write into one directory contradict each
+  /// other. It makes this directory when it mounts one.
   private func wasMounted(_ id: Int64) -> Bool { Files.exists("\(directory(id))/work/work") }
 
   /// Directories of the parents, nearest first.

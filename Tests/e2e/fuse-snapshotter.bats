@@ -412,6 +412,17 @@ PYTHON
   run p tasks exec --exec-id b stays sh -c 'echo 2 >>/large/numbers; tail -n 2 /large/numbers; ls /data/fresh | wc -l'
   [ "$output" = "$(printf '1\n2\n0')" ] || { echo "$output"; false; }
   [[ "$($all mounts /m stays)" == *"$WORK/snapshotter/union/"* ]]
+  # Nor is there another when somebody has unmounted it, as long as the container has it.
+  umount "$(findmnt -rno TARGET | grep "^$WORK/snapshotter/union/")"
+  run $all mounts /m stays
+  [ "$status" -ne 0 ]
+  [[ "$output" == *"still in use elsewhere"* ]] || { echo "$output"; false; }
+  run p tasks exec --exec-id c stays sh -c 'mv /large/noise /large/moved; tail -n 1 /large/numbers'
+  [ "$output" = 2 ] || { echo "$output"; false; }
+  p tasks rm -f stays >/dev/null
+  p tasks start -d stays
+  run p tasks exec --exec-id d stays sh -c 'ls /large; tail -n 1 /large/numbers'
+  [ "$output" = "$(printf 'moved\nnumbers\n2')" ] || { echo "$output"; false; }
   $all prepare plain "$top" >/dev/null
   $($all mounts "$WORK/mounted" plain)
   end snapshotter

@@ -46,6 +46,8 @@ final class LayerWriter {
   func sync() throws {
     let raw = directories.root.raw
     try check("syncfs", "the layer") { syncfs(raw) }
+    // Of the call above the kernel tells no file system in FUSE (but virtiofs); of this one it does.
+    try check("fsync", "the layer") { fsync(raw) }
   }
 
   private func remember(_ path: EntryPath) {

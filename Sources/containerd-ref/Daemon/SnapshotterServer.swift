@@ -99,9 +99,16 @@ struct SnapshotterServer {
     case .overlay: return .overlay
     case .union: return union
     case .auto:
-      guard let reason = OverlaySnapshotter.obstacle(root: options.root) else { return .overlay }
-      logger.warning("snapshots are unions in FUSE: \(reason)")
-      return union
+      do {
+        guard let reason = try OverlaySnapshotter.obstacle(root: options.root) else { return .overlay }
+        logger.warning("snapshots are unions in FUSE: \(reason)")
+        return union
+      } catch {
+        // As it was.
+        let before = try FuseSnapshotter.hasUnions(options.root)
+        logger.warning("snapshots are \(before ? "unions in FUSE" : "overlays") as before: whether overlayfs works cannot be found out: \(error)")
+        return before ? union : .overlay
+      }
     }
   }
 
