@@ -1,5 +1,6 @@
 import OverlaySnapshotter
 import Protocols
+import SnapshotIndex
 import SystemKit
 
 extension FuseSnapshotter {
@@ -12,14 +13,13 @@ extension FuseSnapshotter {
   /// by a union must not be written to by the kernel as well. nil if there is no reason. Blocking.
   public static func claim(on root: String) throws -> String? {
     do {
-      let snapshots = "\(root)/snapshots"
-      for name in Files.exists(snapshots) ? try Files.names(in: snapshots) : [] {
-        guard let id = Int64(name) else { continue }
-        let directory = OverlaySnapshotter.directory(id, in: root)
+      let index = "\(root)/index.db"
+      for entry in Files.exists(index) ? try SnapshotIndex(path: index).entries() : [] {
+        let directory = OverlaySnapshotter.directory(entry.id, in: root)
         if try LazyRecord.read(in: directory) != nil, !Graduation.isDone(directory) { return "\(directory) is a lazy layer" }
-        // Made onto such a layer, before that had a directory.
+        // Made onto such a layer, before that had a directory; of no account any more for one that is committed.
         let lowers = "\(directory)/lowers"
-        if Files.exists(lowers), String(decoding: try Files.read(lowers), as: UTF8.self).contains("\(root)/lazy/") {
+        if entry.info.kind != .committed, Files.exists(lowers), String(decoding: try Files.read(lowers), as: UTF8.self).contains("\(root)/lazy/") {
           return "\(directory) stands on a lazy layer"
         }
       }

@@ -152,7 +152,7 @@ public final class InMemorySnapshotter: Snapshotter {
       var parents: [Int] = []
       if let parent {
         guard let entry = state.entries[parent] else { throw ContainerdError.notFound("parent snapshot \(parent)") }
-        if entry.info.kind != .committed { throw ContainerdError.failedPrecondition("parent \(parent) is not a committed snapshot") }
+        if entry.info.kind != .committed { throw ContainerdError.invalidArgument("parent \(parent) is not a committed snapshot") }
         parents = [entry.id] + entry.parents
       }
       let time = time(&state)

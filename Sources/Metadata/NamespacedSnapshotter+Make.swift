@@ -143,7 +143,7 @@ extension NamespacedSnapshotter {
     guard let parent, !parent.isEmpty else { return nil }
     guard let row = try row(db, parent) else { throw ContainerdError.notFound("parent snapshot \(parent)") }
     let entry = try Self.entry(row)
-    if entry.info.kind != .committed { throw ContainerdError.failedPrecondition("parent \(parent) is not a committed snapshot") }
+    if entry.info.kind != .committed { throw ContainerdError.invalidArgument("parent \(parent) is not a committed snapshot") }
     return entry.backendKey
   }
 }

@@ -18,7 +18,7 @@ enum Rows {
       throw ContainerdError.notFound("parent snapshot \(key)")
     }
     if row["kind"] != SnapshotInfo.Kind.committed.rawValue {
-      throw ContainerdError.failedPrecondition("parent \(key) is not a committed snapshot")
+      throw ContainerdError.invalidArgument("parent \(key) is not a committed snapshot")
     }
     return row["id"]
   }

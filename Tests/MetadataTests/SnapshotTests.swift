@@ -45,7 +45,7 @@ struct SnapshotTests {
     await expectError(.alreadyExists, "snapshot a") { _ = try await snapshots.prepare("a", parent: nil, labels: [:]) }
     await expectError(.alreadyExists, "snapshot a") { _ = try await snapshots.view("a", parent: nil, labels: [:]) }
     await expectError(.notFound) { _ = try await snapshots.prepare("b", parent: "none", labels: [:]) }
-    await expectError(.failedPrecondition) { _ = try await snapshots.prepare("b", parent: "a", labels: [:]) }
+    await expectError(.invalidArgument) { _ = try await snapshots.prepare("b", parent: "a", labels: [:]) }
     await expectError(.invalidArgument) { _ = try await snapshots.prepare("", parent: nil, labels: [:]) }
     await expectError(.invalidArgument) { _ = try await snapshots.prepare("b", parent: nil, labels: ["": "x"]) }
     await expectError(.alreadyExists, "snapshot base") { try await snapshots.commit("base", key: "a", labels: [:]) }

@@ -62,7 +62,7 @@ import Testing
     _ = try await s.prepare("a", parent: nil, labels: [:])
     #expect(await code { _ = try await s.prepare("a", parent: nil, labels: [:]) } == .alreadyExists)
     #expect(await code { _ = try await s.prepare("b", parent: "none", labels: [:]) } == .notFound)
-    #expect(await code { _ = try await s.prepare("b", parent: "a", labels: [:]) } == .failedPrecondition)
+    #expect(await code { _ = try await s.prepare("b", parent: "a", labels: [:]) } == .invalidArgument)
     #expect(await code { _ = try await s.prepare("", parent: nil, labels: [:]) } == .invalidArgument)
     #expect(await code { _ = try await s.mounts("none") } == .notFound)
     #expect(await code { try await s.commit("x", key: "none", labels: [:]) } == .notFound)

@@ -129,7 +129,7 @@ struct InMemoryNamespacedSnapshotter: Snapshotter {
         if objects.snapshots[name]?[key] != nil { return (true, nil) }
         guard let parent else { return (false, nil) }
         guard let entry = objects.snapshots[name]?[parent] else { throw ContainerdError.notFound("parent snapshot \(parent)") }
-        if entry.info.kind != .committed { throw ContainerdError.failedPrecondition("parent \(parent) is not a committed snapshot") }
+        if entry.info.kind != .committed { throw ContainerdError.invalidArgument("parent \(parent) is not a committed snapshot") }
         return (false, entry.backendKey)
       }
       if taken { throw ContainerdError.alreadyExists("snapshot \(key)") }

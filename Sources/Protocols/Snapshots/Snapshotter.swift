@@ -33,8 +33,8 @@ public protocol Snapshotter: Sendable {
   /// Mounts of an active snapshot or view; `notFound` for an unknown key, `failedPrecondition` for a committed one.
   func mounts(_ key: String) async throws -> [Mount]
 
-  /// Makes an active snapshot. `alreadyExists` if the key is taken; `notFound` if the parent does not exist; `failedPrecondition`
-  /// if the parent is not committed; `invalidArgument` for an empty key.
+  /// Makes an active snapshot. `alreadyExists` if the key is taken; `notFound` if the parent does not exist; `invalidArgument`
+  /// if the parent is not committed, and for an empty key.
   func prepare(_ key: String, parent: String?, labels: Labels) async throws -> [Mount]
 
   /// Makes a read-only view of a committed parent. Errors as `prepare`.

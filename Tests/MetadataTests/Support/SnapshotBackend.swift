@@ -49,7 +49,7 @@ final class SnapshotBackend: Snapshotter {
   private func make(_ kind: SnapshotInfo.Kind, _ key: String, _ parent: String?, _ labels: Labels) async throws -> [Mount] {
     try state.withLock { state in
       if state.snapshots[key] != nil { throw ContainerdError.alreadyExists("snapshot \(key)") }
-      if let parent, try Self.get(state, parent).kind != .committed { throw ContainerdError.failedPrecondition("parent \(parent)") }
+      if let parent, try Self.get(state, parent).kind != .committed { throw ContainerdError.invalidArgument("parent \(parent)") }
       state.snapshots[key] = SnapshotInfo(kind: kind, name: key, parent: parent, labels: labels)
     }
     return try await mounts(key)
