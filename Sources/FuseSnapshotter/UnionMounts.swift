@@ -100,7 +100,7 @@ final class UnionMounts: LayerStacking {
 
   /// Somebody has unmounted the union here, and it is still mounted elsewhere, for a container: another one would write into the same directory.
   private func refuseAnother(_ id: Int64) throws {
-    if try isServed(id, within: 200) {
+    if try isServed(id, within: 2000) {
       throw ContainerdError.failedPrecondition("the union of snapshot \(id) is not mounted at \(place(id))/mnt any more, and still in use elsewhere")
     }
   }
