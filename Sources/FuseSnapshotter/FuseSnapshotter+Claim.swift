@@ -13,15 +13,11 @@ extension FuseSnapshotter {
   /// by a union must not be written to by the kernel as well. nil if there is no reason. Blocking.
   public static func claim(on root: String) throws -> String? {
     do {
-      let index = "\(root)/index.db"
-      for entry in Files.exists(index) ? try SnapshotIndex(path: index).entries() : [] {
+      for (entry, lowers) in try OverlaySnapshotter.contents(of: root) {
         let directory = OverlaySnapshotter.directory(entry.id, in: root)
         if try LazyRecord.read(in: directory) != nil, !Graduation.isDone(directory) { return "\(directory) is a lazy layer" }
         // Made onto such a layer, before that had a directory; of no account any more for one that is committed.
-        let lowers = "\(directory)/lowers"
-        if entry.info.kind != .committed, Files.exists(lowers), String(decoding: try Files.read(lowers), as: UTF8.self).contains("\(root)/lazy/") {
-          return "\(directory) stands on a lazy layer"
-        }
+        if entry.info.kind != .committed, lowers?.contains(where: { $0.hasPrefix("\(root)/lazy/") }) == true { return "\(directory) stands on a lazy layer" }
       }
       if let union = Files.exists("\(root)/union") ? try Files.names(in: "\(root)/union").first : nil { return "\(root)/union/\(union) is a union in FUSE" }
       return nil

@@ -64,7 +64,7 @@ final class UnionMounts: LayerStacking {
       if !writable {
         try Files.makeDirectories("\(own)/upper", mode: 0o755)
         // What is seen of the root is this directory.
-        if let nearest = lowers.first { try imitate(nearest, "\(own)/upper") }
+        if let nearest = lowers.first { try Files.imitate(nearest, "\(own)/upper") }
       }
       let layers = UnionMount.Layers(
         lowers: lowers, upper: writable ? upper : "\(own)/upper", work: "\(own)/work", usesUserAttributes: usesUserAttributes)
@@ -151,15 +151,6 @@ final class UnionMounts: LayerStacking {
       if attempt < patience / 5 { usleep(5_000) }
     }
     return true
-  }
-
-  /// Gives a directory the owner, mode and times of another.
-  private func imitate(_ model: String, _ path: String) throws {
-    let status = try Files.status(model)
-    try check("chown", path) { chown(path, status.st_uid, status.st_gid) }
-    try check("chmod", path) { chmod(path, status.st_mode & 0o7777) }
-    var times = [status.st_atim, status.st_mtim]
-    try check("utimensat", path) { utimensat(AT_FDCWD, path, &times, 0) }
   }
 
   /// Whether it is mounted and somebody answers. What is dead is taken away.

@@ -40,9 +40,13 @@ extension OverlaySnapshotter {
 
   /// Directories of the parents, nearest first.
   private func lowers(of entry: SnapshotEntry) throws -> [String] {
-    let path = "\(directory(entry.id))/lowers"
-    if places == nil || !Files.exists(path) { return entry.parents.map(upper) }
-    let text = String(decoding: try system("snapshot \(entry.info.name)") { try Files.read(path) }, as: UTF8.self)
-    return text.split(separator: "\n").map(String.init)
+    if places == nil { return entry.parents.map(upper) }
+    return try system("snapshot \(entry.info.name)") { try Self.notedLowers(entry.id, in: root) } ?? entry.parents.map(upper)
+  }
+
+  static func notedLowers(_ id: Int64, in root: String) throws(SystemError) -> [String]? {
+    let path = noteOfLowers(id, in: root)
+    if !Files.exists(path) { return nil }
+    return String(decoding: try Files.read(path), as: UTF8.self).split(separator: "\n").map(String.init)
   }
 }

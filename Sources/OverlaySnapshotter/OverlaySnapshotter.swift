@@ -41,14 +41,14 @@ public final class OverlaySnapshotter: Snapshotter {
     self.places = places
     self.stacking = stacking
     self.pool = BlockingPool(label: "overlay", width: 8)
-    self.index = try SnapshotIndex(path: "\(root)/index.db")
+    self.index = try SnapshotIndex(path: Self.index(in: root))
     // What cannot be removed now is tried again by every cleanup; it is no reason to withhold everything else.
     _ = try removeLeftovers(atStart: true)
   }
 
   /// An empty index would make leftovers of all snapshots, and they would be removed: somebody moved or lost the file.
   private static func refuseLostIndex(_ root: String) throws {
-    if Files.exists("\(root)/index.db") { return }
+    if Files.exists(index(in: root)) { return }
     guard let name = try system("overlay snapshotter \(root)", { try Files.names(in: "\(root)/snapshots").first { Int64($0) != nil } }) else { return }
     throw ContainerdError.failedPrecondition(
       "the index \(root)/index.db is missing, but \(root)/snapshots/\(name) is there: put it back, or remove \(root)/snapshots to begin anew")
@@ -60,6 +60,15 @@ public final class OverlaySnapshotter: Snapshotter {
   /// The same, for whoever has to know it before the snapshotter is open.
   public static func directory(_ id: Int64, in root: String) -> String { "\(root)/snapshots/\(id)" }
   public static func upper(_ id: Int64, in root: String) -> String { "\(directory(id, in: root))/fs" }
+
+  static func noteOfLowers(_ id: Int64, in root: String) -> String { "\(directory(id, in: root))/lowers" }
+  static func index(in root: String) -> String { "\(root)/index.db" }
+
+  /// Which snapshots a directory has, and where the layers of each were when it was made, if that was noted; for whoever has not opened it. Blocking.
+  public static func contents(of root: String) throws -> [(entry: SnapshotEntry, lowers: [String]?)] {
+    if !Files.exists(index(in: root)) { return [] }
+    return try SnapshotIndex(path: index(in: root)).entries().map { ($0, try notedLowers($0.id, in: root)) }
+  }
 
   /// A snapshot as the index has it; `notFound`.
   public func entry(_ key: String) async throws -> SnapshotEntry { try await run { try $0.index.get(key) } }
@@ -84,7 +93,7 @@ public final class OverlaySnapshotter: Snapshotter {
       let fs = "\(directory)/fs"
       try makeDirectory(fs, mode: 0o755)
       guard let parent = parents.first.map(upper) else { return [Mount(type: "bind", source: fs, options: ["rw", "rbind"])] }
-      try imitate(parent, fs)
+      try Files.imitate(parent, fs)
       try makeDirectory("\(directory)/work", mode: 0o711)
       if let stacking { return try stacking.mounts(of: id, writable: true, lowers: parents.map(upper), upper: fs, work: "\(directory)/work") }
       let layers = ["workdir=\(directory)/work", "upperdir=\(fs)", "lowerdir=" + parents.map(upper).joined(separator: ":")]
@@ -208,15 +217,6 @@ public final class OverlaySnapshotter: Snapshotter {
     try check("chmod", path) { chmod(path, mode) }
   }
 
-  /// Gives a directory the owner, mode and times of another.
-  private func imitate(_ model: String, _ path: String) throws {
-    let status = try Files.status(model)
-    try check("chown", path) { chown(path, status.st_uid, status.st_gid) }
-    try check("chmod", path) { chmod(path, status.st_mode & 0o7777) }
-    var times = [status.st_atim, status.st_mtim]
-    try check("utimensat", path) { utimensat(AT_FDCWD, path, &times, 0) }
-  }
-
   /// Builds `new-ID` whole, then renames it into place, all before the row commits.
   /// - Returns: where its layers are, if they are not in their own directories.
   private func makeDirectory(of entry: SnapshotEntry, fill: (String) throws -> Void = { _ in }) throws -> [String]? {
@@ -231,7 +231,7 @@ public final class OverlaySnapshotter: Snapshotter {
     if let lowers { try Files.writeAtomically(Array(lowers.joined(separator: "\n").utf8), to: "\(new)/lowers") }
     if !isAdopted, let parent = lowers?.first ?? entry.parents.first.map(upper) {
       // The root of the container is this directory: it looks like the parent's.
-      try imitate(parent, fs)
+      try Files.imitate(parent, fs)
     }
     try fill(new)
     try Files.syncDirectory(new)
