@@ -128,6 +128,7 @@ let core: [Target] = [
       "TestSupport",
     ]),
   tests("LayerIndexTests", ["LayerIndex", "TarReading", "Protocols", "Hashing", "SystemKit", "CLinux", "TestSupport"]),
+  tests("FuseKeeperTests", ["FuseKeeper", "BlockingIO", "SystemKit", "CLinux", "TestSupport"]),
   tests("FuseServerTests", ["FuseServer", "LazyLayers", "CFuse", "LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux", "BlockingIO", "TestSupport"]),
   tests(
     "LazyStatusTests",

@@ -8,6 +8,8 @@ public final class KeeperConnection: Sendable {
   private let command: [String]
   /// Taken for the length of a call.
   private let socket: Mutex<Int32>
+  /// One every ten milliseconds.
+  private static let attempts = 500
 
   /// What was kept under a name. The descriptors are the caller's now: copies, the keeper has its own.
   public struct Entry: Sendable {
@@ -46,26 +48,30 @@ public final class KeeperConnection: Sendable {
     while waiting[0].revents == 0 { try check("poll", "the keeper's socket") { poll(&waiting, 1, -1) } }
   }
 
+  /// To a keeper that has answered: one that is just ending still takes connections, and resets them.
   private static func connect(_ root: String, _ command: [String]) throws(SystemError) -> Int32 {
     let directory = try Files.open(root, O_PATH | O_DIRECTORY)
-    var started = false
-    var left = 500
-    while true {
+    let path = KeeperSocket.path(root)
+    let address = KeeperSocket.short(path, in: directory)
+    for attempt in 0..<attempts {
       let socket = try KeeperSocket.make()
       let raw = socket.raw
-      let path = KeeperSocket.path(root)
-      let address = KeeperSocket.short(path, in: directory)
-      if clinux_connect_unix(raw, address) == 0 { return socket.release() }
-      let error = SystemError.last("connect", path)
-      guard error.errno == ENOENT || error.errno == ECONNREFUSED, left > 0 else { throw error }
-      if !started {
+      do throws(SystemError) {
+        try check("connect", path) { clinux_connect_unix(raw, address) }
+        // Nothing has this name: a question that every keeper answers in the same way.
+        _ = try exchange(KeeperPacket(kind: .drop, text: ""), raw)
+        return socket.release()
+      } catch {
+        guard [ENOENT, ECONNREFUSED, ECONNRESET, EPIPE].contains(error.errno), attempt < attempts - 1 else { throw error }
+      }
+      // Once more after a second: one that is started beside a keeper that has not quite ended gives way to it.
+      if attempt % 100 == 0 {
         let nowhere = DetachedProcess.Stream.path("/dev/null", O_RDWR)
         _ = try DetachedProcess.start(command, input: nowhere, output: nowhere, errors: nowhere)
-        started = true
       }
       usleep(10_000)
-      left -= 1
     }
+    throw SystemError(errno: ECONNREFUSED, operation: "connect", object: path)
   }
 
   /// Keeps copies of the descriptors; what had the name is let go of.

@@ -91,8 +91,15 @@ public final class FuseMount: Sendable {
     raiseReadAhead()
   }
 
-  /// What a successor needs, as `keep` was given it. The mount's, as long as it lives; none where there is no successor.
-  public var descriptors: [Int32] { session.descriptors }
+  /// Lends what a successor needs, as `keep` was given it; none where there is no successor.
+  /// - Returns: false, with the body not called, of a mount that is gone.
+  public func lend(to body: ([Int32]) throws -> Void) rethrows -> Bool {
+    try isClosed.withLock { closed in
+      if closed { return false }
+      try body(session.descriptors)
+      return true
+    }
+  }
 
   /// Files, directories and links.
   public var nodes: Int { service.tree.count }

@@ -12,8 +12,9 @@ import SystemKit
 
 /// The mounts of lazy snapshots: one for each chain of layers that something stands on.
 ///
-///     ROOT/lazy/ID/tree   the chain's merged tree (FuseServer)
-///     ROOT/lazy/ID/mnt    where it is mounted; ID is the number of the chain's top snapshot
+///     ROOT/lazy/ID/tree       the chain's merged tree (FuseServer)
+///     ROOT/lazy/ID/mnt        where it is mounted; ID is the number of the chain's top snapshot
+///     ROOT/lazy/ID/replaced   names that the keeper has for mounts which somebody else unmounted, and which others stand in the place of
 ///
 /// With a keeper, every mount outlives this process: its successor goes on with it. Safe from any thread. Calls block.
 final class LazyMounts: LayerPlaces {
@@ -31,7 +32,7 @@ final class LazyMounts: LayerPlaces {
   }
   private let mounted = Mutex<[Int64: Mounted]>([:])
   /// Chains with mounts that are not in their place any more, and are answered until nobody has them.
-  private let lingering = Mutex<[Int64: Int]>([:])
+  private let lingering = Mutex<[Int64: [Mounted]]>([:])
   /// Mounts are made one after another: two of one chain would be in each other's way.
   private let making = DispatchQueue(label: "lazy mounts")
 
@@ -80,7 +81,7 @@ final class LazyMounts: LayerPlaces {
         let (layers, target) = (try layers(of: record), "\(place(id))/mnt")
         let mount = try FuseMount(
           takingOver: entry.descriptors, try FlatTree(path: "\(place(id))/tree"), layers, at: target, form: form(id, record), log: log)
-        if isMountPoint(target) {
+        if isMountPoint(target), !replaced(id).contains(entry.name) {
           mounted.withLock { $0[id] = Mounted(mount: mount, name: entry.name) }
         } else {
           letGo(id, Mounted(mount: mount, name: entry.name))
@@ -119,11 +120,15 @@ final class LazyMounts: LayerPlaces {
   private func renewKeeper() throws {
     guard let keeper else { return }
     try keeper.reconnect()
-    let all = mounted.withLock { Array($0.values) }
-    for mine in all {
-      do { try keeper.put(mine.name, mine.mount.descriptors) } catch { log("mount \(mine.name) has no keeper: \(error)") }
+    // What lingers too: who stands on it needs it no less.
+    let all = mounted.withLock { Array($0.values) } + lingering.withLock { $0.values.flatMap { $0 } }
+    let kept = all.count { mine in
+      do { return try mine.mount.lend { try keeper.put(mine.name, $0) } } catch {
+        log("mount \(mine.name) has no keeper: \(error)")
+        return false
+      }
     }
-    log("the keeper had ended: another has what it had, \(all.count) of our mounts")
+    log("the keeper had ended: another has what it had, \(kept) of our mounts")
   }
 
   private func keep(_ name: String, _ descriptors: [Int32]) throws {
@@ -144,6 +149,7 @@ final class LazyMounts: LayerPlaces {
         if isMountPoint(target) { return target }
         // Somebody has unmounted it: below a container that comes now there would be an empty directory.
         log("\(target) was unmounted by somebody else: it is mounted anew")
+        try noteReplaced(id, there.name)
         mounted.withLock { $0[id] = nil }
         letGo(id, there)
       }
@@ -225,15 +231,31 @@ final class LazyMounts: LayerPlaces {
     return stat(path, &status) == 0 && stat(Files.parent(of: path), &above) == 0 && status.st_dev != above.st_dev
   }
 
+  // The names of mounts that another was made in the place of: a successor cannot tell them from the other.
+
+  private func noteReplaced(_ id: Int64, _ name: String) throws {
+    let names = replaced(id) + [name]
+    try Files.writeAtomically(Array(names.joined(separator: "\n").utf8), to: "\(place(id))/replaced")
+  }
+
+  private func replaced(_ id: Int64) -> [String] {
+    let path = "\(place(id))/replaced"
+    if !Files.exists(path) { return [] }
+    do { return String(decoding: try Files.read(path), as: UTF8.self).split(separator: "\n").map(String.init) } catch {
+      log("which mounts of \(place(id)) another took the place of is not known: \(error)")
+      return []
+    }
+  }
+
   /// A mount that is no longer in its place: an overlay keeps what it stands on all the same, and is answered until it is gone. Then the keeper need not have
   /// it any more.
   private func letGo(_ id: Int64, _ mine: Mounted) {
-    lingering.withLock { $0[id, default: 0] += 1 }
+    lingering.withLock { $0[id, default: []].append(mine) }
     let failure = DedicatedThread.detach { [self] in
       mine.mount.waitForEnd()
       lingering.withLock { lingering in
-        let left = (lingering[id] ?? 1) - 1
-        lingering[id] = left == 0 ? nil : left
+        lingering[id]?.removeAll { $0.mount === mine.mount }
+        if lingering[id]?.isEmpty == true { lingering[id] = nil }
       }
       letGoOf(mine.name)
     }
