@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # FUSE and lazy pulling against their targets (docs/fuse-bench.md): ratios inside one run, rounds in which everything takes its turn, medians. Needs root.
 # ROUNDS: how many, 5 by default. --json FILE (or OUT): every sample. --only SECTION,…: large, small, writing, cost, starting, survival, memory.
-# RT=0: with the ordinary scheduler. BENCH_TMP: where to work, on ext4 or xfs; 8 GB. Ends with 1 if a row could not be measured; a target that is missed is no failure.
+# RT=1: rows 1 to 9 with real-time priority. BENCH_TMP: where to work, on ext4 or xfs; 8 GB. Ends with 1 if a row could not be measured; a target that is missed is no failure.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 program=${BUILD_DIR:-$here/.build/release}/containerd-ref

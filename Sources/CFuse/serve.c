@@ -1,12 +1,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -299,6 +302,25 @@ static void handle(int device, const cfuse_service *service, const struct fuse_i
   }
 }
 
+// How long the next request is looked for before this thread sleeps, in nanoseconds: whoever has just been answered asks again soon, and to be woken takes
+// longer than to be answered. One thread of the process at a time does so, whatever it serves.
+#define PATIENCE 100000
+static int somebody_looks;
+
+static uint64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static void look_for_next(int device) {
+  if (__atomic_exchange_n(&somebody_looks, 1, __ATOMIC_ACQUIRE)) return;
+  struct pollfd wait = {.fd = device, .events = POLLIN};
+  // Where it is ready, another thread may take it all the same: then this one sleeps in read.
+  for (uint64_t start = now(); poll(&wait, 1, 0) == 0 && now() - start < PATIENCE;) sched_yield();
+  __atomic_store_n(&somebody_looks, 0, __ATOMIC_RELEASE);
+}
+
 // Until the mount is gone, or until INIT is settled if `state` is asked for. ENODEV if it is gone before.
 static int serve(int device, const cfuse_service *service, cfuse_init_state *state) {
   uint8_t *in, *out;
@@ -324,6 +346,7 @@ static int serve(int device, const cfuse_service *service, cfuse_init_state *sta
     }
     if (request->opcode != FUSE_INIT) {
       handle(device, service, request, (size_t)count, out);
+      if (request->opcode == FUSE_READDIRPLUS) look_for_next(device);
       continue;
     }
     cfuse_init_state settled;

@@ -79,17 +79,29 @@ static void push(struct worker *worker, uint32_t number, int fd) {
   store(worker, number, worker->out, (size_t)count);
 }
 
-// While the one who has been answered reads, the next file of the directory is made ready, if he seems to go through it in order. Nobody has that file open,
-// and nobody can get it open as long as the lock is held.
+// The regular file before or behind a name in its directory, if there is one near; 0 if not.
+static uint32_t beside(cunion *tree, const struct slot *slot, int behind) {
+  for (int steps = 0; steps < 8; steps++) {
+    uint32_t place = behind ? slot->next : slot->previous;
+    if (!place) return 0;
+    slot = slot_at(tree, place);
+    const struct node *node = node_at(tree, slot->node);
+    if (node && S_ISREG(node->type)) return slot->node;
+  }
+  return 0;
+}
+
+// While the one who has been answered reads, the next file of the directory is made ready, if he seems to go through it in order: he had the file before this
+// one, or this is the first and the directory was listed. Nobody has that file open, and nobody can get it open as long as the lock is held.
 static void push_next(struct worker *worker, uint32_t number) {
   cunion *tree = worker->tree;
   const struct node *node = node_at(tree, number);
   if (!node->name || node->layer == UPPER) return;
   const struct slot *slot = slot_at(tree, node->name);
-  uint32_t before = slot->previous ? slot_at(tree, slot->previous)->node : 0, after = slot->next ? slot_at(tree, slot->next)->node : 0;
-  if (!after || !before || !(node_at(tree, before)->state & NODE_PUSHED)) return;
+  uint32_t before = beside(tree, slot, 0), after = beside(tree, slot, 1);
+  if (!after || !(before ? node_at(tree, before)->state & NODE_PUSHED : node_at(tree, slot->parent)->cursor)) return;
   const struct node *next = node_at(tree, after);
-  if (!S_ISREG(next->type) || next->layer == UPPER || !next->lookups || next->cached || next->passed || next->state & NODE_PUSHED) return;
+  if (next->layer == UPPER || !next->lookups || next->cached || next->passed || next->state & NODE_PUSHED) return;
   int fd = node_open(tree, after, O_RDONLY | O_NOATIME | O_NONBLOCK);
   if (fd < 0) return;
   push(worker, after, fd);

@@ -63,7 +63,7 @@ def main():
     try:
         for name, in_real_time, rows, body in sections:
             if not wanted or name in wanted:
-                if os.environ.get("RT") != "0":
+                if os.environ.get("RT") == "1":
                     report.real_time |= machine.real_time(in_real_time)
                 report.section(name, list(rows), body)
     except KeyboardInterrupt:
