@@ -36,7 +36,7 @@ test: setup ## everything that CI runs: lint, unit tests, then ctr and its peers
 
 test-fuse: ## what serves FUSE mounts, in C: both transports, takeover, the union beside ext4 and overlayfs (root)
 	Tests/cfuse/run.sh
-	timeout -k 10 900 Tests/union/run.sh
+	timeout -k 10 2400 Tests/union/run.sh
 
 test-core: ## the fast loop: no network packages
 	CORE_ONLY=1 swift test --scratch-path .build-core --disable-xctest

@@ -10,6 +10,8 @@ public final class KeeperConnection: Sendable {
   private let socket: Mutex<Int32>
   /// One every ten milliseconds.
   private static let attempts = 500
+  /// Keepers that this process has started, and not yet seen the end of.
+  private static let started = Mutex<[pid_t]>([])
 
   /// What was kept under a name. The descriptors are the caller's now: copies, the keeper has its own.
   public struct Entry: Sendable {
@@ -48,12 +50,22 @@ public final class KeeperConnection: Sendable {
     while waiting[0].revents == 0 { try check("poll", "the keeper's socket") { poll(&waiting, 1, -1) } }
   }
 
+  /// Those that have ended, a keeper that gave way to another for one, are no zombies afterwards.
+  /// - Returns: how many have not.
+  @discardableResult static func reap() -> Int {
+    started.withLock { started in
+      started.removeAll(where: DetachedProcess.reap)
+      return started.count
+    }
+  }
+
   /// To a keeper that has answered: one that is just ending still takes connections, and resets them.
   private static func connect(_ root: String, _ command: [String]) throws(SystemError) -> Int32 {
     let directory = try Files.open(root, O_PATH | O_DIRECTORY)
     let path = KeeperSocket.path(root)
     let address = KeeperSocket.short(path, in: directory)
     for attempt in 0..<attempts {
+      reap()
       let socket = try KeeperSocket.make()
       let raw = socket.raw
       do throws(SystemError) {
@@ -67,7 +79,8 @@ public final class KeeperConnection: Sendable {
       // Once more after a second: one that is started beside a keeper that has not quite ended gives way to it.
       if attempt % 100 == 0 {
         let nowhere = DetachedProcess.Stream.path("/dev/null", O_RDWR)
-        _ = try DetachedProcess.start(command, input: nowhere, output: nowhere, errors: nowhere)
+        let pid = try DetachedProcess.start(command, input: nowhere, output: nowhere, errors: nowhere)
+        started.withLock { $0.append(pid) }
       }
       usleep(10_000)
     }

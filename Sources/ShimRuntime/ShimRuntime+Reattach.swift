@@ -78,7 +78,8 @@ extension ShimRuntime {
       path: endpoint.socketPath, group: context.group, timeout: context.configuration.reattachTimeout)
     let service = ShimTaskService(client: client, service: endpoint.service, namespace: bundle.key.namespace, id: bundle.key.id)
     do {
-      return (service, try await service.state(exec: nil, timeout: max(deadline - .now, .milliseconds(1))))
+      // One that has taken the connection is not dead because this process was late.
+      return (service, try await service.state(exec: nil, timeout: max(deadline - .now, .seconds(1))))
     } catch let error as ContainerdError where error.code == .notFound {
       return (service, nil)
     } catch {

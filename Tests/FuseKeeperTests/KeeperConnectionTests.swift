@@ -41,6 +41,9 @@ import Testing
     for entry in kept { for descriptor in entry.descriptors { close(descriptor) } }
     #expect(kept.map(\.name) == ["one"])
     try connection.drop("one")
+    // No zombie stays: it would be in the way of who waits for any child.
+    for _ in 0..<1000 where KeeperConnection.reap() > 0 { usleep(10_000) }
+    #expect(KeeperConnection.reap() == 0)
   }
 
   @Test func whereNoKeeperCanBeStartedTheErrorNamesItsSocket() throws {

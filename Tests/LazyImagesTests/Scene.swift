@@ -100,7 +100,7 @@ struct Scene: Sendable {
 
   // MARK: the parts under test
 
-  func referred(patience: Duration = .seconds(5), memory: Duration = .seconds(60)) -> ReferredIndexes {
+  func referred(patience: Duration = .seconds(60), memory: Duration = .seconds(60)) -> ReferredIndexes {
     ReferredIndexes(resolver: resolver, source: resolver, memory: memory, patience: patience) { [said] in said.append($0) }
   }
 

@@ -98,11 +98,11 @@ import Testing
   }
 
   @Test func whatWaitsWhenTheServerStopsIsForgotten() async throws {
-    let later = queue(quiet: .milliseconds(100))
+    let later = queue(quiet: .seconds(2))
     later.add(request(0))
     later.close()
     later.add(request(1))
-    try await Task.sleep(for: .milliseconds(400))
+    try await Task.sleep(for: .milliseconds(2500))
     #expect(maker.state.withLock { $0.made.isEmpty })
   }
 }

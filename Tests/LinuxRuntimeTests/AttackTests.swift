@@ -182,10 +182,13 @@ extension RealContainers {
       let exe = OwnedFD(adopting: opened)
       _ = try TestSupport.run([command, "--root", root, "delete", "--force", "sealed"])
       // Nobody runs it any more; only the mount keeps it from being written.
-      usleep(100_000)
-      let again = clinux_open("/proc/self/fd/\(exe.raw)", O_WRONLY | O_CLOEXEC, 0)
-      #expect(again < 0 && clinux_errno() == EROFS, "errno \(clinux_errno())")
-      if again >= 0 { close(again) }
+      #expect(
+        Bundle.eventually {
+          let again = clinux_open("/proc/self/fd/\(exe.raw)", O_WRONLY | O_CLOEXEC, 0)
+          let error = clinux_errno()
+          if again >= 0 { close(again) }
+          return again < 0 && error == EROFS
+        })
     }
 
     private static func sibling(_ name: String) -> String? {
@@ -238,7 +241,7 @@ extension RealContainers {
       let container = try bundle.create(bundle.spec("grep CapInh /proc/self/status; sleep 100"))
       try container.start()
       #expect(try bundle.exec(container, ["/bin/grep", "CapInh", "/proc/self/status"]) == 0)
-      usleep(50_000)
+      _ = try Bundle.eventually { try bundle.printed().hasSuffix("\n") }
       for output in ["out", "exec"] { #expect(try bundle.printed(output) == "CapInh:\t0000000000000000\n") }
     }
 

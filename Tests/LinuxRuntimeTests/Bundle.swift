@@ -72,6 +72,15 @@ final class Bundle {
     return try Container.create(options, spec: spec)
   }
 
+  /// Until it holds, at most twenty seconds: what another process does is not done at once.
+  static func eventually(_ holds: () throws -> Bool) rethrows -> Bool {
+    for _ in 0..<2000 {
+      if try holds() { return true }
+      usleep(10_000)
+    }
+    return try holds()
+  }
+
   func printed(_ output: String = "out") throws -> String {
     String(decoding: try Files.read("\(scratch.path)/\(output)"), as: UTF8.self)
   }

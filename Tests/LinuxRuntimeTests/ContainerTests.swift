@@ -20,8 +20,7 @@ struct RealContainers {
       try other.start()
       #expect(other.state == .running)
       #expect(throws: RuntimeError.self) { try container.start() }
-      usleep(100_000)
-      #expect(try bundle.printed() == "ran\n")
+      #expect(try Bundle.eventually { try bundle.printed() == "ran\n" })
       #expect(throws: RuntimeError.self) { try container.delete() }
       try container.kill(signal: SIGKILL)
       #expect(Bundle.wait(container.initPID) == 137)
@@ -189,7 +188,7 @@ struct RealContainers {
       symlink("busybox", bundle.rootfs + "/bin/cut")
       try container.start()
       #expect(try bundle.exec(container, ["cut", "-d.", "-f1", "/proc/uptime"]) == 0)
-      usleep(50_000)
+      _ = try Bundle.eventually { try bundle.printed().hasSuffix("\n") }
       for output in ["out", "exec"] {
         #expect(try Int(bundle.printed(output).split(separator: "\n").first ?? "") ?? 0 > 40_000_000, "\(output)")
       }

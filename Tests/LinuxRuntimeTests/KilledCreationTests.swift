@@ -43,7 +43,7 @@ extension RealContainers {
       #expect(deleted.status == 0, "\(deleted)")
       #expect(try Files.names(in: bundle.root).isEmpty)
       #expect(try cgroups(cgroup) == [])
-      #expect(try processes(naming: bundle.root) == [])
+      #expect(try Bundle.eventually { try processes(naming: bundle.root) == [] })
       // And the id is free.
       #expect(try refrun("create", "--bundle", bundle.path, "x", in: bundle).status == 0)
       #expect(try refrun("delete", "--force", "x", in: bundle).status == 0)

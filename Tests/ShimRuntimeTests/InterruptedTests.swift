@@ -113,7 +113,7 @@ import Testing
         }
       ])
     try bundle.write(ShimEndpoint(address: "unix://\(scene.directory.path)/s"))
-    let runtime = scene.runtime()
+    let runtime = scene.runtime(reattachTimeout: .seconds(2))
     // Comes back at all: the shim answers only after the test has opened the gate, below.
     await runtime.reattach()
     try await expectNothingLeft(bundle, runtime)

@@ -15,16 +15,18 @@ final class Scene: Sendable {
   var state: String { directory.path + "/state" }
   var root: String { directory.path + "/root" }
 
-  func configuration(shims: [String: String] = [:], commandTimeout: Duration = .seconds(30)) -> ShimRuntime.Configuration {
+  func configuration(
+    shims: [String: String] = [:], commandTimeout: Duration = .seconds(30), reattachTimeout: Duration = .seconds(30)
+  ) -> ShimRuntime.Configuration {
     ShimRuntime.Configuration(
       state: state, root: root, address: directory.path + "/c.sock", executable: "/bin/true", shims: shims, commandTimeout: commandTimeout,
-      reattachTimeout: .seconds(3))
+      reattachTimeout: reattachTimeout)
   }
 
-  func runtime(shims: [String: String] = [:]) -> ShimRuntime {
+  func runtime(shims: [String: String] = [:], reattachTimeout: Duration = .seconds(30)) -> ShimRuntime {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
-    return ShimRuntime(configuration: configuration(shims: shims), events: events, logger: logger)
+    return ShimRuntime(configuration: configuration(shims: shims, reattachTimeout: reattachTimeout), events: events, logger: logger)
   }
 
   func bundle(_ id: String, namespace: String = "n") throws -> Bundle {
@@ -35,7 +37,9 @@ final class Scene: Sendable {
   func script(_ body: String, name: String = "shim") throws -> String {
     let path = "\(directory.path)/\(name)"
     let text = "#!/bin/sh\nfor ACTION; do :; done\n\(body)\n"
-    try Files.writeAtomically(Array(text.utf8), to: path, mode: 0o755)
+    // Not written by this process: a child of another test that has it open for writing would keep it from being run.
+    try Files.writeAtomically(Array(text.utf8), to: path + ".text", mode: 0o755)
+    try copyProgram(path + ".text", to: path)
     return path
   }
 }

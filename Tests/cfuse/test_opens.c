@@ -196,7 +196,7 @@ static bool passes(const char *target, uint32_t which) {
   bool good = file >= 0 && pread(file, got, sizeof got, 0) == (ssize_t)size && memcmp(got, wanted, size) == 0 && counters(&s).opens_passthrough == before + 1;
   close(file);
   // Until its RELEASE has come, which is soon.
-  pause_ms(10);
+  pause_ms(100);
   node = kept_node;
   return good;
 }

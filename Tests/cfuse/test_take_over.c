@@ -193,6 +193,7 @@ static void under_load(const char *target, bool with_opens, int complete) {
     if (took > slowest) slowest = took;
   }
   pause_ms(50);
+  for (int i = 0; i < 2000 && atomic_load(&common->operations) <= 200; i++) pause_ms(10);
   atomic_store(&common->stop, true);
   int status = -1;
   for (int i = 0; i < 400 && waitpid(load, &status, WNOHANG) != load; i++) pause_ms(10);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # What only shows over time: data under random reads and writes, names under many processes at once, and what a killed server leaves. Prints TAP.
 import ctypes
+import errno
 import mmap
 import os
 import random
@@ -121,7 +122,7 @@ def names(program, options, base):
 
             # A name that was a file a moment ago may be a fifo when it is opened, with nobody at its other end.
             def wake(*_):
-                raise InterruptedError
+                raise InterruptedError(errno.EINTR, "too long")
             signal.signal(signal.SIGALRM, wake)
             while time.time() < end:
                 try:
