@@ -200,11 +200,11 @@ teardown() {
   screen_shows '^24 80'
   screen_shows '^/dev/pts/0'
   tmux -L "ref-$$" resize-window -x 100 -y 30
-  sleep 0.5
-  tmux -L "ref-$$" send-keys 'clear; stty size' Enter
+  for _ in $(seq 20); do tmux -L "ref-$$" send-keys 'clear; stty size' Enter; sleep 0.5; ! screen | grep -q '^30 100' || break; done
   screen_shows '^30 100'
-  tmux -L "ref-$$" send-keys 'sleep 1000' Enter
-  sleep 0.3
+  # The shell has given the terminal back when this is to be seen.
+  tmux -L "ref-$$" send-keys 'echo be"gun"; sleep 1000' Enter
+  screen_shows '^begun'
   tmux -L "ref-$$" send-keys C-c
   tmux -L "ref-$$" send-keys 'exit 9' Enter
   screen_shows '^status 9'
@@ -270,20 +270,26 @@ teardown() {
   nothing_left_of cli-force
 }
 
+# Until a client gives its signals to its program. USR1 is nothing to it before.
+hands_on() { # hands_on PID FILE
+  for _ in $(seq 100); do grep -q ready "$2" && break; sleep 0.1; done
+  for _ in $(seq 100); do kill -USR1 "$1"; ! grep -q usr "$2" || return 0; sleep 0.1; done
+  return 1
+}
+
 @test "signals are the program's; one that ignores them is killed at the third" {
-  { exec "$DAEMON" run --rm "$(image)" cli-signal sh -c 'trap "echo told; exit 3" TERM; echo ready; while :; do sleep 0.1; done' >"$WORK/signal" 3>&-; } &
+  { exec "$DAEMON" run --rm "$(image)" cli-signal sh -c 'trap "echo told; exit 3" TERM; trap "echo usr" USR1; echo ready; while :; do sleep 0.1; done' >"$WORK/signal" 3>&-; } &
   pid=$!
-  for _ in $(seq 100); do grep -q ready "$WORK/signal" && break; sleep 0.1; done
+  hands_on $pid "$WORK/signal"
   kill -TERM $pid
   status=0
   wait $pid || status=$?
   [ "$status" -eq 3 ]
   [ "$(tail -n 1 "$WORK/signal")" = told ]
-  { exec "$DAEMON" run --rm "$(image)" cli-deaf sleep 1000 3>&-; } &
+  { exec "$DAEMON" run --rm "$(image)" cli-deaf sh -c 'trap "" TERM; trap "echo usr" USR1; echo ready; while :; do sleep 0.1; done' >"$WORK/deaf" 3>&-; } &
   pid=$!
-  shows cli-deaf running
-  sleep 0.3
-  for _ in 1 2 3; do kill -TERM $pid; sleep 0.3; done
+  hands_on $pid "$WORK/deaf"
+  for _ in $(seq 30); do kill -TERM $pid 2>/dev/null || break; sleep 0.3; done
   status=0
   wait $pid || status=$?
   [ "$status" -eq 137 ]

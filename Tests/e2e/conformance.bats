@@ -92,7 +92,7 @@ nothing_is_left_of() { # nothing_is_left_of RUNNER SCRATCH
 }
 
 begun() { # begun SCRATCH: waits until a case has been begun there
-  for _ in $(seq 300); do
+  for _ in $(seq 3000); do
     ls -d "$1"/conformance-run-*/c* >/dev/null 2>&1 && return 0
     sleep 0.02
   done

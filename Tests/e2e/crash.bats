@@ -49,7 +49,9 @@ check_listed() {
   worker1=$!
   workload b 3>&- &
   worker2=$!
-  while [ $SECONDS -lt $end ]; do
+  # A slow machine gets more time for as much.
+  few() { [ "$rounds" -lt 8 ] || [ "$(cat "$WORK/rounds-a" 2>/dev/null || echo 0)" -lt 8 ]; }
+  while [ $SECONDS -lt $end ] || { [ $SECONDS -lt $((end + 240)) ] && few; }; do
     sleep "$((RANDOM % 3)).$((RANDOM % 10))"
     stop_daemon KILL
     start_daemon

@@ -113,7 +113,7 @@ forget_image() {
   run r pull --snapshotter fuse "$(image)"
   [ "$status" -eq 0 ] || { echo "$output"; false; }
   [[ "$output" == *"unpacked $(layers) layers"* && "$output" != *lazy* ]]
-  for _ in $(seq 900); do [ "$(indexes)" -lt "$(layers)" ] || break; sleep 0.1; done
+  for _ in $(seq 3000); do [ "$(indexes)" -lt "$(layers)" ] || break; sleep 0.1; done
   [ "$(indexes)" -eq "$(layers)" ]
   run --separate-stderr r run --rm --snapshotter fuse "$(image)" ordinary sha256sum /large/noise
   [ "${output%% *}" = "$(noise)" ]

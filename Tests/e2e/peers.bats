@@ -118,7 +118,7 @@ whole_life() { # whole_life CLIENT RUNTIME ID
   p run -d --runtime "$SHIM" "$(image)" killed sleep 1000
   pid=$(p tasks ls | awk '/^killed / {print $2}')
   kill -KILL "$(awk '/PPid/ {print $2}' "/proc/$pid/status")"
-  for _ in $(seq 50); do [ -e "/proc/$pid" ] || break; sleep 0.1; done
+  for _ in $(seq 300); do [ -e "/proc/$pid" ] || break; sleep 0.1; done
   [ ! -e "/proc/$pid" ]
   for _ in $(seq 50); do p containers rm killed 2>/dev/null && break; sleep 0.1; done
   [[ "$(p containers ls -q)" != *killed* ]]
