@@ -147,7 +147,8 @@ void test_ahead(const char *directory) {
   refused = 0;
   for (uint32_t i = 0; i < tree.nodes[many].count; i += 400) asked_for(many, i, 1);
   refused = 1;
-  // To give away is an attempt: what the kernel has no inode of at that moment is left out, and asked for later. On a loaded machine that was one file, now and then.
+  // To give away is an attempt: what the kernel has no inode of at that moment is left out, and asked for later. On a loaded machine that was one file, now
+  // and then.
   int left = asked_for(many, 0, tree.nodes[many].count);
   ok(left >= 0 && left <= 3, "in the end all 2500 of them, a few MiB at a time (but %d)", left);
   refused = 0;
