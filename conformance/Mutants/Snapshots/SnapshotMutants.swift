@@ -52,7 +52,7 @@ enum SnapshotMutants {
     },
     mutant("M008", "an active snapshot is accepted as a parent", kills: ["snapshots.prepare.uncommitted-parent"], symptom: "succeeded") {
       $0.onMaking { key, parent, labels, call in
-        do { return try await call(key, parent, labels) } catch let error as ContainerdError where error.code == .failedPrecondition {
+        do { return try await call(key, parent, labels) } catch let error as ContainerdError where error.code == .invalidArgument {
           return try await call(key, nil, labels)
         }
       }
