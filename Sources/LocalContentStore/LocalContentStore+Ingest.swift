@@ -9,30 +9,46 @@ extension LocalContentStore {
   public func writer(ref: String, expected: IngestExpectation) async throws -> any ContentWriter {
     if ref.isEmpty { throw ContainerdError.invalidArgument("ref must not be empty") }
     return try await pool.run {
-      if let digest = expected.digest, Files.exists(self.blobPath(digest)) { throw ContainerdError.alreadyExists("content \(digest)") }
+      let hold = self.newHold()
       while true {
-        guard let existing = try self.resumable(ref, expected) else {
-          let hold = self.newHold()
-          do { return try LocalContentWriter(store: self, ref: ref, hold: hold, expected: expected, resuming: nil) } catch is CameMeanwhile { continue } catch {
-            self.release(ref, hold)
-            throw ContainerdError(error, "ingest \(ref)")
-          }
-        }
-        let hold = try self.hold(ref)
         do {
-          // What was there may be a blob, aborted or another one since.
-          if try self.resumable(ref, expected) == existing {
-            return try LocalContentWriter(store: self, ref: ref, hold: hold, expected: expected, resuming: existing)
+          if let kept = try self.take(ref, hold, expected) {
+            return try LocalContentWriter(store: self, ref: ref, hold: hold, expected: expected, resuming: kept.status, kept.data)
           }
-        } catch {
-          let aborted = self.held.withLock { $0[ref] } != hold
+          return try LocalContentWriter(store: self, ref: ref, hold: hold, expected: expected)
+        } catch is CameMeanwhile { continue } catch {
           self.release(ref, hold)
-          if aborted { throw ContainerdError.notFound("ingest ref \(ref) (aborted)") }
           throw ContainerdError(error, "ingest \(ref)")
         }
-        self.release(ref, hold)
       }
     }
+  }
+
+  /// An ingest that is gone on with, and its bytes.
+  private struct Kept: ~Copyable {
+    let status: IngestStatus
+    let data: OwnedFD
+  }
+
+  /// Lets a writer hold a ref whose ingest it goes on with; nil, and nothing is held, if there is no such ingest. All of it is one step: whoever
+  /// is told that the ref is locked, or has aborted or committed it, did so before this or after.
+  private func take(_ ref: String, _ hold: Hold, _ expected: IngestExpectation) throws -> Kept? {
+    try held.withLock { held throws in
+      try refuse(ref, expected, held[ref])
+      guard let status = try resumable(ref, expected) else { return nil }
+      let data = "\(ingestPath(ref))/data"
+      // A commit that was interrupted has made it read-only.
+      chmod(data, 0o600)
+      let kept = Kept(status: status, data: try Files.open(data, O_RDWR | O_NOFOLLOW))
+      held[ref] = hold
+      return kept
+    }
+  }
+
+  /// Under the lock: throws if the blob is there already, or another writer holds the ref.
+  private func refuse(_ ref: String, _ expected: IngestExpectation, _ other: Hold?) throws {
+    if let digest = expected.digest, Files.exists(blobPath(digest)) { throw ContainerdError.alreadyExists("content \(digest)") }
+    if let other { throw ContainerdError.unavailable("ref \(ref) locked since \(other.since)") }
   }
 
   /// An ingest that this opening goes on with.
@@ -42,15 +58,6 @@ extension LocalContentStore {
   }
 
   private func newHold() -> Hold { Hold(id: lastHold.add(1, ordering: .relaxed).newValue, since: .now()) }
-
-  private func hold(_ ref: String) throws -> Hold {
-    let new = newHold()
-    return try held.withLock { held in
-      if let other = held[ref] { throw ContainerdError.unavailable("ref \(ref) locked since \(other.since)") }
-      held[ref] = new
-      return new
-    }
-  }
 
   /// Only for its holder: after an abort the ref may be another writer's.
   func release(_ ref: String, _ hold: Hold) { held.withLock { if $0[ref] == hold { $0[ref] = nil } } }
@@ -105,10 +112,8 @@ extension LocalContentStore {
   func place(_ made: String, ref: String, hold: Hold, expected: IngestExpectation) throws -> String? {
     let path = ingestPath(ref)
     return try held.withLock { held in
-      if let other = held[ref] { throw ContainerdError.unavailable("ref \(ref) locked since \(other.since)") }
+      try refuse(ref, expected, held[ref])
       if try resumable(ref, expected) != nil { throw CameMeanwhile() }
-      // Or who held the ref has committed what is to be written.
-      if let digest = expected.digest, Files.exists(blobPath(digest)) { throw ContainerdError.alreadyExists("content \(digest)") }
       let old = try doom(ref)
       try check("rename", path) { rename(made, path) }
       held[ref] = hold
@@ -120,16 +125,11 @@ extension LocalContentStore {
   func readStatus(_ directory: String) throws -> IngestStatus? {
     if directory.contains(Self.doomedMark) { return nil }
     while true {
-      guard let before = inode(directory) else { return nil }
+      guard let before = FileIdentity(directory) else { return nil }
       let found = readOnce(directory)
       // An abort or a commit meanwhile has taken some of the files along: what was read then is of no ingest.
-      if inode(directory) == before { return found }
+      if FileIdentity(directory) == before { return found }
     }
-  }
-
-  private func inode(_ directory: String) -> ino_t? {
-    var status = stat()
-    return stat(directory, &status) == 0 ? status.st_ino : nil
   }
 
   private func readOnce(_ directory: String) -> IngestStatus? {

@@ -97,24 +97,33 @@ public final class LocalContentStore: ContentStore {
     return info
   }
 
+  /// Of one moment: a deletion meanwhile takes the labels after the blob, and another commit may bring both again.
   private func infoIfPresent(_ digest: Digest) throws -> ContentInfo? {
-    var status = stat()
-    if stat(blobPath(digest), &status) != 0 {
-      if clinux_errno() == ENOENT { return nil }
-      throw ContainerdError(SystemError.last("stat", blobPath(digest)), "content \(digest)")
-    }
-    let created = Timestamp(seconds: Int64(status.st_mtim.tv_sec), nanoseconds: Int32(status.st_mtim.tv_nsec))
-    var info = ContentInfo(digest: digest, size: Int64(status.st_size), createdAt: created, updatedAt: created)
-    if stat(labelsPath(digest), &status) == 0 {
-      // The labels are written before the blob comes to its place: it cannot have been updated before it was there.
-      info.updatedAt = max(created, Timestamp(seconds: Int64(status.st_mtim.tv_sec), nanoseconds: Int32(status.st_mtim.tv_nsec)))
-      do { info.labels = try LabelFile.decode(Files.read(labelsPath(digest))) } catch let error as SystemError {
-        if error.errno != ENOENT { throw error }
-        // Deleted since it was looked at, and perhaps written again.
-        return try infoIfPresent(digest)
+    let blob = blobPath(digest)
+    while true {
+      var status = stat()
+      if stat(blob, &status) != 0 {
+        if clinux_errno() == ENOENT { return nil }
+        throw ContainerdError(SystemError.last("stat", blob), "content \(digest)")
       }
+      let created = Timestamp(seconds: Int64(status.st_mtim.tv_sec), nanoseconds: Int32(status.st_mtim.tv_nsec))
+      var info = ContentInfo(digest: digest, size: Int64(status.st_size), createdAt: created, updatedAt: created)
+      if let (labels, updated) = try labels(of: digest) {
+        // The labels are written before the blob comes to its place: it cannot have been updated before it was there.
+        (info.labels, info.updatedAt) = (labels, max(created, updated))
+      }
+      if FileIdentity(status) == FileIdentity(blob) { return info }
     }
-    return info
+  }
+
+  /// nil if it has none.
+  private func labels(of digest: Digest) throws -> (Labels, updated: Timestamp)? {
+    var status = stat()
+    if stat(labelsPath(digest), &status) != 0 { return nil }
+    do {
+      let labels = try LabelFile.decode(Files.read(labelsPath(digest)))
+      return (labels, Timestamp(seconds: Int64(status.st_mtim.tv_sec), nanoseconds: Int32(status.st_mtim.tv_nsec)))
+    } catch let error as SystemError where error.errno == ENOENT { return nil }
   }
 
   func writeLabels(_ labels: Labels, of digest: Digest) throws {

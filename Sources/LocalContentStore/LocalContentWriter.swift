@@ -25,26 +25,27 @@ final class LocalContentWriter: ContentWriter {
   private let state: Mutex<State>
   private let total: Int64
 
-  /// - Parameter existing: the ingest to go on with, whose ref is held already; nil to make one, and hold its ref.
-  init(
-    store: LocalContentStore, ref: String, hold: LocalContentStore.Hold, expected: IngestExpectation, resuming existing: IngestStatus?
+  /// Makes an ingest, and holds its ref.
+  convenience init(store: LocalContentStore, ref: String, hold: LocalContentStore.Hold, expected: IngestExpectation) throws {
+    let now = Timestamp.now()
+    let data = try Self.make(store, ref, hold, expected, now)
+    try self.init(store, ref, hold, expected, startedAt: now, updatedAt: now, total: expected.size ?? 0, data)
+  }
+
+  /// Goes on with an ingest whose ref is held already.
+  convenience init(
+    store: LocalContentStore, ref: String, hold: LocalContentStore.Hold, expected: IngestExpectation, resuming kept: IngestStatus, _ data: consuming OwnedFD
+  ) throws {
+    CrashPoint.pass("ingest.described")
+    let size = expected.size ?? 0
+    try self.init(store, ref, hold, expected, startedAt: kept.startedAt, updatedAt: kept.updatedAt, total: size == 0 ? kept.total : size, data)
+  }
+
+  private init(
+    _ store: LocalContentStore, _ ref: String, _ hold: LocalContentStore.Hold, _ expected: IngestExpectation, startedAt: Timestamp, updatedAt: Timestamp,
+    total: Int64, _ data: consuming OwnedFD
   ) throws {
     let directory = store.ingestPath(ref)
-    var startedAt = Timestamp.now()
-    var updatedAt = startedAt
-    var total = expected.size ?? 0
-    let data: OwnedFD
-    if let existing {
-      startedAt = existing.startedAt
-      updatedAt = existing.updatedAt
-      if total == 0 { total = existing.total }
-      CrashPoint.pass("ingest.described")
-      // A commit that was interrupted has made it read-only.
-      chmod("\(directory)/data", 0o600)
-      data = try Files.open("\(directory)/data", O_RDWR | O_NOFOLLOW)
-    } else {
-      data = try Self.make(store, ref, hold, expected, startedAt)
-    }
     var hasher = Hasher(expected.digest?.algorithm ?? .sha256)
     let offset = try Self.hashExisting(data, &hasher, path: "\(directory)/data")
     self.store = store
@@ -165,10 +166,13 @@ final class LocalContentWriter: ContentWriter {
     return try await store.pool.run {
       let (digest, size) = try self.state.withLock { state throws in
         try self.checkOpen(state.open)
-        return (try self.digest(of: state, for: wanted), state.offset)
+        let digest = try self.digest(of: state, for: wanted)
+        // Whatever comes out of it, this writer is done: no byte comes after those that were hashed.
+        state.open = false
+        return (digest, state.offset)
       }
-      // Whatever comes out of it, this writer is done; a mismatch keeps the bytes for whoever wants to look.
-      defer { self.finish() }
+      // A mismatch keeps the bytes for whoever wants to look.
+      defer { self.store.release(self.ref, self.hold) }
       let target = wanted.or(self.expected)
       if let expected = target.size, expected != size {
         throw ContainerdError.failedPrecondition("ingest \(self.ref): unexpected commit size \(size), expected \(expected)")
