@@ -28,9 +28,10 @@ extension NamespacedContentStore {
       guard let ingest = try ingest(db, ref) else { throw ContainerdError.notFound("ingest ref \(ref)") }
       try db.execute(sql: "DELETE FROM ingest WHERE namespace = ? AND ref = ?", arguments: [scope.namespace, ref])
       try db.removeFromLeases(scope.namespace, type: "ingests", id: ref)
+      // Before anybody can see that the row is gone: by then its writer has lost it.
+      store.holds.revoke(ingest.backendRef)
       return ingest.backendRef
     }
-    store.holds.revoke(backendRef)
     // Opened but never made in the backend, or being committed: nothing to forget.
     do { try await store.backendContent.abort(ref: backendRef) } catch let error as ContainerdError where error.code == .notFound {}
   }

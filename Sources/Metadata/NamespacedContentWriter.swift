@@ -158,7 +158,11 @@ final class NamespacedContentWriter: ContentWriter {
     try await turn.closing {
       let mode = mode.withLock { $0 }
       if case .closed = mode { throw closedError }
-      if !owner.store.holds.isCurrent(hold) { throw ContainerdError.notFound("ingest ref \(ref)") }
+      if !owner.store.holds.isCurrent(hold) {
+        // Not before its row is gone as well: whoever hears of the abort must find it done.
+        try await owner.store.write { _ in }
+        throw ContainerdError.notFound("ingest ref \(ref)")
+      }
       return try await renamed(hold.backendRef, ref) { try await body(mode) }
     }
   }
