@@ -17,7 +17,13 @@ umoci unpack --image "$layout:$tag" "$work/bundle" >/dev/null 2>&1
 if [ -n "$cache" ] && [ -e "$cache" ]; then
   tar -C "$root" --xattrs --xattrs-include='*' --numeric-owner -xf "$cache"
 else
-  debootstrap --variant=minbase bookworm "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/log" 2>&1 || { tail -20 "$work/log" >&2; exit 1; }
+  # A mirror may fail once.
+  for left in 1 0; do
+    debootstrap --variant=minbase bookworm "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/log" 2>&1 && break
+    tail -20 "$work/log" >&2
+    [ $left = 1 ] || exit 1
+    find "$root" -xdev -mindepth 1 -delete
+  done
   rm -rf "$root"/var/cache/apt/archives/*.deb
   [ -z "$cache" ] || tar -C "$root" --xattrs --xattrs-include='*' --numeric-owner -cf "$cache" .
 fi

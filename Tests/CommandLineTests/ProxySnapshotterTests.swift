@@ -11,7 +11,7 @@ import Testing
     let error = try await #require(throws: ContainerdError.self) { _ = try await snapshotter.stat("key") }
     #expect(error == .unavailable("snapshotter fuse at \(path): there is no such socket"))
     await #expect(throws: ContainerdError.self) { try await snapshotter.walk(.all) { _ in } }
-    #expect(began.duration(to: .now) < .seconds(2))
+    #expect(began.duration(to: .now) < .seconds(15))
     try await snapshotter.close()
   }
 }

@@ -70,7 +70,7 @@ import Testing
   }
 
   private static func eventually(_ what: () -> Bool) async throws -> Bool {
-    for _ in 0..<500 {
+    for _ in 0..<3000 {
       if what() { return true }
       try await Task.sleep(for: .milliseconds(10))
     }
@@ -111,12 +111,12 @@ import Testing
   @Test func onlyWhileTheMountIsYoungAndOnlySoMuch() async throws {
     let scene = try Scene()
     var policy = Self.onlyRead
-    policy.recording = .seconds(2)
+    policy.recording = .seconds(4)
     let (shelf, layer, _) = try scene.layer("young", policy)
     shelf.record(layer)
     try await scene.need([5], of: layer)
     #expect(try await Self.eventually { Files.exists(layer.directory + "/access") })
-    try await Task.sleep(for: .milliseconds(2200))
+    try await Task.sleep(for: .milliseconds(4200))
     try await scene.need([6], of: layer)
     shelf.endRecording()
     #expect(try Files.read(layer.directory + "/access") == scene.list([5]))

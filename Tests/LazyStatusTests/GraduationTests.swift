@@ -51,7 +51,7 @@ import Testing
     let record = try scene.record
     let entry = try await overlay.adopt("lazy", parent: nil, labels: [:]) { try record.write(in: $0) }
     let layer = try await scene.load(0..<scene.index.archiveSize)
-    for _ in 0..<500 where !layer.isComplete { try await Task.sleep(for: .milliseconds(20)) }
+    for _ in 0..<3000 where !layer.isComplete { try await Task.sleep(for: .milliseconds(20)) }
     try #require(layer.isComplete)
     return (scene, overlay, entry)
   }
@@ -62,7 +62,7 @@ import Testing
     let unions = UnionMounts(root: scene.root, command: nil, isWanted: false) { _ in }
     let graduation = Graduation(overlay, scene.shelf, applier, unions, BlockingPool(label: "graduation", width: 2)) { said.append($0) }
     let run = Task { await graduation.run() }
-    for _ in 0..<1000 where !applier.hasBegun { try await Task.sleep(for: .milliseconds(5)) }
+    for _ in 0..<6000 where !applier.hasBegun { try await Task.sleep(for: .milliseconds(5)) }
     #expect(applier.hasBegun)
     await graduation.begin(removing: entry.id)
     #expect((applier.outcome as? ContainerdError)?.code == .canceled)
@@ -91,11 +91,11 @@ import Testing
     let unions = UnionMounts(root: scene.root, command: nil, isWanted: false) { _ in }
     let graduation = Graduation(overlay, scene.shelf, applier, unions, BlockingPool(label: "graduation", width: 2)) { _ in }
     let run = Task { await graduation.run() }
-    for _ in 0..<1000 where !applier.endless.hasBegun { try await Task.sleep(for: .milliseconds(5)) }
+    for _ in 0..<6000 where !applier.endless.hasBegun { try await Task.sleep(for: .milliseconds(5)) }
     await graduation.begin(removing: entry.id)
     await graduation.end(removing: entry.id)
     await run.value
-    for _ in 0..<500 where !Graduation.isDone(overlay.directory(entry.id)) { try await Task.sleep(for: .milliseconds(10)) }
+    for _ in 0..<3000 where !Graduation.isDone(overlay.directory(entry.id)) { try await Task.sleep(for: .milliseconds(10)) }
     #expect(Graduation.isDone(overlay.directory(entry.id)) && applier.calls == 2)
     #expect(try Files.names(in: overlay.upper(entry.id)) == [])
   }

@@ -81,10 +81,11 @@ import Testing
   }
   @Test func whoAsksAllTheTimeIsNotWaitedFor() async throws {
     let (start, passed) = (ContinuousClock.now, Passed())
-    let later = LaterIndexes(quiet: .milliseconds(50), now: { start + .milliseconds(passed.milliseconds.withLock { $0 }) }) { [maker] in await maker.make($0) }
+    let later = LaterIndexes(quiet: .milliseconds(50), now: { passed.look(since: start) }) { [maker] in await maker.make($0) }
+    let made = passed.looks.withLock { $0 }
     later.add(request(0))
-    // It has looked, and waits.
-    try await Task.sleep(for: .milliseconds(100))
+    // Until it has looked, and waits.
+    while passed.looks.withLock({ $0 }) == made { try await Task.sleep(for: .milliseconds(10)) }
     for number in 0..<4 {
       passed.milliseconds.withLock { $0 += 40 }
       later.prepared("default/\(number)/container")
@@ -95,6 +96,11 @@ import Testing
 
   private final class Passed: Sendable {
     let milliseconds = Mutex(0)
+    let looks = Mutex(0)
+    func look(since start: ContinuousClock.Instant) -> ContinuousClock.Instant {
+      looks.withLock { $0 += 1 }
+      return start + .milliseconds(milliseconds.withLock { $0 })
+    }
   }
 
   @Test func whatWaitsWhenTheServerStopsIsForgotten() async throws {

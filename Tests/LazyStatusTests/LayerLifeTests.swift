@@ -81,7 +81,7 @@ import Testing
     }
     #expect(error?.code == .unavailable && error?.message.contains("union/7/mnt") == true)
     // It has to go: the library that runs these tests looks for ended children without a pause.
-    for _ in 0..<500 where UnionProcess.reap() > 0 { try await Task.sleep(for: .milliseconds(10)) }
+    for _ in 0..<3000 where UnionProcess.reap() > 0 { try await Task.sleep(for: .milliseconds(10)) }
     #expect(UnionProcess.reap() == 0)
   }
 

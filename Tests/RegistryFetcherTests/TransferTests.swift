@@ -95,10 +95,10 @@ import Testing
 
   @Test func aServerThatIsSlowIsNotTakenForSilent() async throws {
     var configuration = RegistryResolver.Configuration.quick
-    configuration.idleTimeout = .seconds(3)
+    configuration.idleTimeout = .seconds(5)
     try await Scene.with(resolver: configuration) { scene in
       let blob = try await TestImage.add(TestImage.bytes(100_000), TestImage.layerType, to: scene.registry)
-      scene.registry.faults.add(.throttle(bytesPerSecond: 25_000))
+      scene.registry.faults.add(.throttle(bytesPerSecond: 16_000))
       #expect(try await scene.fetch(blob) == TestImage.bytes(100_000))
       #expect(scene.gets(blob.digest).count == 1)
     }

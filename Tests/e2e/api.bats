@@ -11,8 +11,8 @@ setup_file() {
 }
 teardown_file() {
   [ -z "$WORK" ] && return
+  if mountpoint -q "$WORK/small"; then umount -l "$WORK/small"; fi
   suite_down
-  if mountpoint -q "$WORK/small"; then umount "$WORK/small"; fi
 }
 
 descriptors() { ls "/proc/$(cat "$WORK/daemon.pid")/fd" | wc -l; }
@@ -122,7 +122,7 @@ PYTHON
   local feeder=$!
   ctr -a "$WORK/run/containerd.sock" content ingest slow <"$WORK/slow" >/dev/null 2>&1 3>&- &
   local client=$!
-  sleep 1
+  for _ in $(seq 300); do c content active | grep -q '^slow' && break || sleep 0.1; done
   before=$SECONDS
   stop_daemon TERM
   after=$SECONDS

@@ -16,7 +16,7 @@ teardown_file() { rm -rf "$WORK"; }
 }
 
 @test "the fakes keep every contract, and every form of report is written" {
-  run "$PROGRAM" run inproc:fake --seed 1 --scratch "$WORK" --skip tag:model --output "$WORK/report" --save "$WORK/fake.json"
+  run "$PROGRAM" run inproc:fake --seed 1 --retry 1 --scratch "$WORK" --skip tag:model --output "$WORK/report" --save "$WORK/fake.json"
   [ "$status" -eq 0 ] || { echo "$output"; false; }
   for file in report.html junit.xml report.tap report.jsonl summary.md badge.svg certificate.json report.json; do [ -s "$WORK/report/$file" ]; done
   python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' "$WORK/report/junit.xml"
@@ -51,9 +51,9 @@ teardown_file() { rm -rf "$WORK"; }
 }
 
 @test "our runtime and our shim keep the chapters of runtimes and shims" {
-  run "$PROGRAM" run oci-runtime:refrun --seed 1 --scratch "$WORK" --select 'oci.start' --select 'hooks.order'
+  run "$PROGRAM" run oci-runtime:refrun --seed 1 --retry 1 --scratch "$WORK" --select 'oci.start' --select 'hooks.order'
   [ "$status" -eq 0 ] || { echo "$output"; false; }
-  run "$PROGRAM" run shim:containerd-shim-ref-v2 --seed 1 --scratch "$WORK" --select 'shim.events'
+  run "$PROGRAM" run shim:containerd-shim-ref-v2 --seed 1 --retry 1 --scratch "$WORK" --select 'shim.events'
   [ "$status" -eq 0 ] || { echo "$output"; false; }
 }
 
@@ -65,7 +65,7 @@ teardown_file() { rm -rf "$WORK"; }
 @test "in a user namespace directories of lower layers can be removed and replaced" {
   unshare --user --map-root-user --mount true || skip "user namespaces are forbidden here"
   mkdir "$WORK/userns"
-  run unshare --user --map-root-user --mount "$PROGRAM" run inproc:overlay --seed 1 --scratch "$WORK/userns" \
+  run unshare --user --map-root-user --mount "$PROGRAM" run inproc:overlay --seed 1 --retry 1 --scratch "$WORK/userns" \
     --select snapshots.tree.deleted-directory --select snapshots.tree.file-and-directory
   [ "$status" -eq 0 ] || { echo "$output"; false; }
 }
@@ -113,7 +113,7 @@ begun() { # begun SCRATCH: waits until a case has been begun there
     wait $runner 2>/dev/null || true
     nothing_is_left_of $runner "$WORK/killed"
   done
-  run "$PROGRAM" run oci-runtime:refrun --seed 1 --scratch "$WORK/killed" --select 'oci.create.*' --quiet
+  run "$PROGRAM" run oci-runtime:refrun --seed 1 --retry 1 --scratch "$WORK/killed" --select 'oci.create.*' --quiet
   [ "$status" -eq 0 ] || { echo "$output"; false; }
   [[ "$output" != *"left"* ]] || { echo "$output"; false; }
 }
@@ -139,7 +139,7 @@ begun() { # begun SCRATCH: waits until a case has been begun there
 @test "two runs at the same time do not tell of each other" {
   local one
   mkdir -p "$WORK/both"
-  "$PROGRAM" run oci-runtime:refrun --seed 1 --scratch "$WORK/both" --select 'oci.create.*' --quiet >"$WORK/one.log" 2>&1 &
+  "$PROGRAM" run oci-runtime:refrun --seed 1 --retry 1 --scratch "$WORK/both" --select 'oci.create.*' --quiet >"$WORK/one.log" 2>&1 &
   one=$!
   run "$PROGRAM" run oci-runtime:refrun --seed 2 --scratch "$WORK/both" --select 'oci.start.*' --quiet
   [ "$status" -eq 0 ] || { echo "$output"; false; }

@@ -182,8 +182,7 @@ teardown_file() { [ -z "$WORK" ] || suite_down; }
   head -c 50000000 /dev/urandom >"$WORK/half"
   sum=sha256:$(sha256sum <"$WORK/half" | cut -d' ' -f1)
   (head -c 20000000 "$WORK/half"; sleep 30) | ctr -a "$WORK/run/containerd.sock" content ingest --expected-digest "$sum" --expected-size 50000000 e2e-half >/dev/null 2>&1 3>&- &
-  for _ in $(seq 50); do c content active | grep -q e2e-half && break; sleep 0.1; done
-  sleep 1
+  for _ in $(seq 300); do c content active | grep e2e-half | grep -qv ' 0 *B' && break || sleep 0.1; done
   stop_daemon KILL
   pkill -f e2e-half || true
   start_daemon

@@ -69,7 +69,7 @@ teardown_file() { rm -rf "$WORK"; }
   "$DAEMON" index build "$WORK/upper.tar"
   "$DAEMON" index mount "$WORK/layer.tar.gz.idx" "$WORK/layer.tar.gz" "$WORK/upper.tar.idx" "$WORK/upper.tar" "$WORK/mnt" >"$WORK/said" 2>"$WORK/log" 3>&- &
   pid=$!
-  for _ in $(seq 100); do [ ! -s "$WORK/said" ] || break; sleep 0.1; done
+  for _ in $(seq 300); do [ ! -s "$WORK/said" ] || break; sleep 0.1; done
   diff -r "$WORK/mnt/usr" "$WORK/tree/usr"
   [ "$(cat "$WORK/mnt/more")" = more ]
   [ ! -e "$WORK/mnt/etc/motd" ]
@@ -89,7 +89,7 @@ teardown_file() { rm -rf "$WORK"; }
   for transport in raw libfuse; do
     "$DAEMON" index mount --transport "$transport" --files "$WORK/large" "$WORK/large.tar.idx" "$WORK/large.tar" "$WORK/through" >"$WORK/said" 2>"$WORK/log" 3>&- &
     pid=$!
-    for _ in $(seq 100); do [ ! -s "$WORK/said" ] || break; sleep 0.1; done
+    for _ in $(seq 300); do [ ! -s "$WORK/said" ] || break; sleep 0.1; done
     cmp "$WORK/through/noise" "$WORK/large/noise"
     kill "$pid"
     wait "$pid"

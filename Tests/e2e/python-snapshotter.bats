@@ -26,7 +26,7 @@ judged() {
     [ -S "$at/s.sock" ] && break
     sleep 0.1
   done
-  "$PROGRAM" run "snapshotter+grpc://$at/s.sock" --seed 1 --scratch "$at" --select "$@"
+  "$PROGRAM" run "snapshotter+grpc://$at/s.sock" --seed 1 --retry 1 --scratch "$at" --select "$@"
   status=$?
   kill "$pid"
   wait "$pid"

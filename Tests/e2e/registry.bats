@@ -89,9 +89,9 @@ push() { skopeo copy -q --dest-tls-verify=false "$@" "oci:$WORK/image:one" "dock
   head -c 8000000 /dev/urandom >"$WORK/large"
   sum=sha256:$(sha256sum <"$WORK/large" | cut -d' ' -f1)
   location=$(curl -si -X POST "http://$(address)/v2/cut/blobs/uploads/" | tr -d '\r' | awk 'tolower($1) == "location:" {print $2}')
-  curl -s -X PATCH --limit-rate 4M -H 'Expect:' -H 'Content-Type: application/octet-stream' --data-binary "@$WORK/large" "http://$(address)$location" >/dev/null 2>&1 3>&- &
+  curl -s -X PATCH --limit-rate 1M -H 'Expect:' -H 'Content-Type: application/octet-stream' --data-binary "@$WORK/large" "http://$(address)$location" >/dev/null 2>&1 3>&- &
   client=$!
-  for _ in $(seq 100); do [ "$(stat -c %s "$WORK/registry/uploads/${location##*/}/data")" -gt 1000000 ] && break; sleep 0.02; done
+  for _ in $(seq 1000); do [ "$(stat -c %s "$WORK/registry/uploads/${location##*/}/data" || echo 0)" -gt 1000000 ] && break; sleep 0.02; done
   kill -KILL "$(cat "$WORK/registry.pid")"
   wait $client || true
   serve

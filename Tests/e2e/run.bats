@@ -388,12 +388,23 @@ cgroup() { cat "/sys/fs/cgroup/$1/default/$ID/$2"; }
   [ "$output" = /data/fresh/four ]
 }
 
+# Attaches to the task, with its output in FILE, until COMMAND holds.
+attached() { # FILE COMMAND...
+  local file=$1 client
+  shift
+  ctr -a "$WORK/run/containerd.sock" tasks attach "$ID" >"$file" 2>&1 3>&- </dev/null &
+  client=$!
+  for _ in $(seq 600); do "$@" && break || sleep 0.1; done
+  kill -KILL "$client"
+  wait "$client" || true
+  "$@"
+}
+
 @test "attach: detach, attach again, the output goes on" {
   mkdir -p "$WORK/attach"
-  c run -d --fifo-dir "$WORK/attach" "$(image)" "$ID" sh -c 'i=0; while [ $i -lt 200 ]; do echo tick $i; i=$((i+1)); sleep 0.05; done'
+  c run -d --fifo-dir "$WORK/attach" "$(image)" "$ID" sh -c 'i=0; while [ $i -lt 2000 ]; do echo tick $i; i=$((i+1)); sleep 0.05; done'
   for round in 1 2; do
-    timeout -s KILL 1.5 ctr -a "$WORK/run/containerd.sock" tasks attach "$ID" >"$WORK/attached$round" 2>&1 3>&- </dev/null || true
-    grep -q tick "$WORK/attached$round"
+    attached "$WORK/attached$round" grep -q tick "$WORK/attached$round"
   done
   run c tasks ls
   [[ "$output" == *"$ID"*RUNNING* ]]
@@ -409,7 +420,7 @@ cgroup() { cat "/sys/fs/cgroup/$1/default/$ID/$2"; }
   [ "$(awk '/VmRSS/ {print $2}' "/proc/$shim/status")" -lt 20000 ]
   run c tasks ls
   [[ "$output" == *"$ID"*RUNNING* ]]
-  timeout -s KILL 5 ctr -a "$WORK/run/containerd.sock" tasks attach "$ID" >"$WORK/flooded" 2>/dev/null 3>&- </dev/null || true
+  attached "$WORK/flooded" sh -c '[ "$(stat -c %s "$1")" -ge 20000000 ]' - "$WORK/flooded"
   [ "$(tr -cd x <"$WORK/flooded" | wc -c)" -eq 20000000 ]
 }
 
