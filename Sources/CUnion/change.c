@@ -205,7 +205,7 @@ void do_unlink(struct worker *worker, const void *body, size_t size) {
   else
     error = whiteout(worker, directory, text, slot->layer == UPPER);
   if (!error) gone(tree, place);
-  else unpark(tree, number);
+  else unhold(tree, number);
   fail(worker, error);
 }
 
@@ -235,6 +235,7 @@ void do_rmdir(struct worker *worker, const void *body, size_t size) {
     if (!error && unlinkat(directory, text, AT_REMOVEDIR) < 0) error = errno;
   }
   if (!error) gone(tree, place);
+  else unhold(tree, number);
   fail(worker, error);
 }
 
@@ -301,22 +302,37 @@ static int has_moved(struct worker *worker, uint32_t parent, const char *name) {
   return directory >= 0 && inode_at(directory, name) == tree->state->moved;
 }
 
-static int move(struct worker *worker, const char *old_name, uint32_t new_parent, const char *new_name, size_t new_length, unsigned flags) {
+// What is moved, and what is in the new place, if anything.
+struct ends {
+  uint32_t old_place, new_place, moved, other;
+};
+
+static int find_ends(struct worker *worker, const char *old_name, uint32_t new_parent, const char *new_name, size_t new_length, struct ends *ends) {
   cunion *tree = worker->tree;
-  uint32_t old_parent = (uint32_t)worker->request->nodeid, old_place, new_place;
   struct stat known;
-  int exchange = flags & RENAME_EXCHANGE;
-  if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) return EINVAL;
-  int error = lookup(tree, old_parent, old_name, strlen(old_name), &old_place, &known);
+  int error = lookup(tree, (uint32_t)worker->request->nodeid, old_name, strlen(old_name), &ends->old_place, &known);
   if (error) return error;
-  error = lookup(tree, new_parent, new_name, new_length, &new_place, &known);
+  error = lookup(tree, new_parent, new_name, new_length, &ends->new_place, &known);
   if (error && error != ENOENT) return error;
   if (node_at(tree, new_parent)->flags & NODE_DEAD) return ENOENT;
-  int replaces = !error;
-  if (old_place == new_place) return 0;
+  ends->moved = slot_at(tree, ends->old_place)->node;
+  ends->other = error ? 0 : slot_at(tree, ends->new_place)->node;
+  return 0;
+}
+
+static int move(struct worker *worker, const char *old_name, uint32_t new_parent, const char *new_name, size_t new_length, unsigned flags) {
+  cunion *tree = worker->tree;
+  uint32_t old_parent = (uint32_t)worker->request->nodeid;
+  int exchange = flags & RENAME_EXCHANGE;
+  if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) return EINVAL;
+  struct ends first, ends;
+  int error = find_ends(worker, old_name, new_parent, new_name, new_length, &first);
+  if (error) return error;
+  uint32_t moved = first.moved, other = first.other;
+  int replaces = other != 0;
+  if (first.old_place == first.new_place) return 0;
   if (exchange && !replaces) return ENOENT;
   if (flags & RENAME_NOREPLACE && replaces) return EEXIST;
-  uint32_t moved = slot_at(tree, old_place)->node, other = replaces ? slot_at(tree, new_place)->node : 0;
   int is_moved = has_moved(worker, new_parent, new_name);
   if (replaces && !exchange && !is_moved) {
     int from = S_ISDIR(node_at(tree, moved)->type), to = S_ISDIR(node_at(tree, other)->type);
@@ -329,6 +345,10 @@ static int move(struct worker *worker, const char *old_name, uint32_t new_parent
   if ((error = copy_up(worker, new_parent, 0))) return error;
   int from = upper_directory(worker, old_parent), to = from < 0 ? -1 : layer_directory(tree, new_parent, UPPER);
   if (to < 0) return errno;
+  // The lock may have been let go: a hidden name's slot may be another's by now.
+  if ((error = find_ends(worker, old_name, new_parent, new_name, new_length, &ends))) return error;
+  if (ends.moved != moved || ends.other != other) return ESTALE;
+  uint32_t old_place = ends.old_place, new_place = ends.new_place;
   int fresh = !new_place;
   if (fresh && !(new_place = slot_new(tree, new_parent, new_name, new_length))) return ENOMEM;
   const struct slot *old = slot_at(tree, old_place), *new = slot_at(tree, new_place);
@@ -339,7 +359,7 @@ static int move(struct worker *worker, const char *old_name, uint32_t new_parent
   if (!error && replaces && !exchange) hold(tree, other, new_place, is_moved);
   if (!error) error = rename_on_disk(worker, from, old, to, new, exchange, is_moved);
   if (error) {
-    if (other) unpark(tree, other);
+    if (other) unhold(tree, other);
     if (fresh) slot_free(tree, new_place);
     return error;
   }
@@ -400,6 +420,8 @@ void do_link(struct worker *worker, const void *body, size_t size) {
   uint32_t number = (uint32_t)in->oldnodeid;
   int error = find_free(tree, parent, name, length, &place);
   if (!error) error = copy_up(worker, number, 0);
+  // The lock may have been let go: a hidden name's slot may be another's by now.
+  if (!error) error = find_free(tree, parent, name, length, &place);
   if (error) return fail(worker, error);
   int directory = upper_directory(worker, parent);
   if (directory < 0) return fail(worker, errno);

@@ -133,7 +133,7 @@ static int make(struct worker *worker, uint32_t number, const struct stat *from,
     if (source < 0 && errno == EPERM) source = node_open(tree, number, O_RDONLY);
     if (source < 0) {
       error = errno;
-    } else if (from->st_size <= SMALL) {
+    } else if (from->st_size <= SMALL && !tree->layers[node->layer].fetched) {
       error = copy_data(source, to, from->st_size);
     } else {
       node->state |= NODE_BUSY;

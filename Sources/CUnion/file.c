@@ -235,8 +235,13 @@ static int borrow(struct worker *worker, uint64_t file, uint64_t number, int fla
   if (handle->layer != node->layer) {
     // It was copied up since: whoever has it open reads on in the new one. The number stays, since another thread may be reading by it.
     int fd = node_open(tree, handle->node, O_RDONLY | O_NONBLOCK);
-    if (fd < 0 || dup3(fd, handle->fd, O_CLOEXEC) < 0) return -1;
+    if (fd < 0) return -1;
+    int failed = dup3(fd, handle->fd, O_CLOEXEC) < 0 ? errno : 0;
     close(fd);
+    if (failed) {
+      errno = failed;
+      return -1;
+    }
     handle->layer = node->layer;
   }
   return handle->fd;

@@ -57,6 +57,15 @@ void hold(cunion *tree, uint32_t number, uint32_t place, int is_gone) {
   tree->held += node->fd >= 0;
 }
 
+// It keeps its name after all: from now on it is found by that again. A descriptor left behind would go on leading to the lower file once that is copied up.
+void unhold(cunion *tree, uint32_t number) {
+  node_let_go(tree, number);
+  uint32_t path = node_at(tree, number)->lower_path;
+  if (!path) return;
+  node_edit(tree, number)->lower_path = 0;
+  pool_free(tree, path);
+}
+
 // The same for one that never had a name: `fd` is known. Where it cannot be, it ends with this process.
 void park_nameless(cunion *tree, uint32_t number) {
   if (!tree->logs) return;

@@ -239,6 +239,7 @@ void wait_idle(struct worker *, uint32_t number);
 
 // park.c
 void hold(cunion *, uint32_t number, uint32_t place, int is_gone);
+void unhold(cunion *, uint32_t number);
 void park_nameless(cunion *, uint32_t number);
 void park_name(uint32_t number, char name[static 24]);
 int unpark(cunion *, uint32_t number);

@@ -54,7 +54,8 @@ struct FlatTreeMaker {
     made.mode = 0o040755
     var bytes = cfuse_contents(layer: UInt32(node.layer), first: UInt32(pieces.count), count: 0, directory: parent)
     if let entry = node.entry {
-      made.mode = Self.type(entry.kind) | entry.mode
+      // A link has no mode of its own (symlink(7)).
+      made.mode = Self.type(entry.kind) | (entry.kind == .symlink ? 0o777 : entry.mode)
       (made.owner, made.group) = (entry.owner, entry.group)
       (made.seconds, made.nanoseconds) = (entry.seconds, UInt32(clamping: entry.nanoseconds))
       (made.major, made.minor) = (entry.major, entry.minor)
@@ -75,6 +76,8 @@ struct FlatTreeMaker {
       made.attribute = UInt32(attributes.count)
       // An overlay's own marks would let an image rewrite the stack of layers.
       for attribute in entry.attributes where !attribute.name.hasPrefix("trusted.overlay.") && !attribute.name.hasPrefix("user.overlay.") {
+        // Only files and directories have attributes of users (xattr(7)): whoever copied another one up could list it, and not read it.
+        if attribute.name.hasPrefix("user."), entry.kind != .file, entry.kind != .directory { continue }
         let name = Array(attribute.name.utf8)
         attributes.append(
           cfuse_attribute(

@@ -27,7 +27,12 @@ enum TarScanner {
     // libarchive reads "-2.25" as -2 and 0.25.
     if entry.seconds < 0, entry.nanoseconds > 0 { (entry.seconds, entry.nanoseconds) = (entry.seconds - 1, 1_000_000_000 - entry.nanoseconds) }
     if let hardLink { entry.link = bytes(hardLink) }
-    if kind == .symlink, let target = archive_entry_symlink(header) ?? archive_entry_symlink_utf8(header) { entry.link = bytes(target) }
+    if kind == .symlink {
+      guard let target = read.symlink, target[0] != 0 else {
+        throw ContainerdError.invalidArgument("entry \"\(String(cString: name))\": symbolic link without a target")
+      }
+      entry.link = bytes(target)
+    }
     if kind == .character || kind == .block {
       entry.major = UInt32(truncatingIfNeeded: archive_entry_rdevmajor(header))
       entry.minor = UInt32(truncatingIfNeeded: archive_entry_rdevminor(header))
@@ -55,6 +60,7 @@ enum TarScanner {
     let isHashed = entry.size - entry.pieces.reduce(0) { $0 + $1.count } <= mostHoles
     var hasher = Hasher()
     var hashed: Int64 = 0
+    var isRead = false
     func hashZeros(upTo end: Int64) {
       let zeros = [UInt8](repeating: 0, count: 64 << 10)
       while hashed < end {
@@ -64,12 +70,15 @@ enum TarScanner {
       }
     }
     try read.readData { bytes, offset in
+      isRead = true
       if !isHashed { return }
       hashZeros(upTo: offset)
       hasher.update(bytes)
       hashed = offset + Int64(bytes.count)
     }
-    if !isHashed { return }
+    // A map of no pieces is no map to libarchive, but it reads nothing of such a file either: it is one hole.
+    if !isRead { entry.pieces = [] }
+    if !isHashed || !isRead && entry.size > mostHoles { return }
     hashZeros(upTo: entry.size)
     entry.digest = hasher.digest()
   }

@@ -30,6 +30,7 @@ public final class ImageLibrary: LazyImages {
   private let repositories: [String]
   private let log: @Sendable (String) -> Void
   private let making = Mutex<Set<Digest>>([])
+  private let memory = ImageSearchMemory()
 
   /// - Parameters:
   ///   - smallest: layers with fewer bytes alone make no image lazy: fetching them is as quick as asking for them.
@@ -113,7 +114,9 @@ public final class ImageLibrary: LazyImages {
   // MARK: parts
 
   private func images(_ request: LazyRequest) async throws -> [KnownImage] {
-    try await ImageSearch(content: content(Self.namespace(request.key)), labels: request.labels).images(with: request.reference)
+    let namespace = Self.namespace(request.key)
+    let search = ImageSearch(content: content(namespace), namespace: namespace, memory: memory, labels: request.labels)
+    return try await search.images(with: request.reference)
   }
 
   /// In this order: the one on this machine, one that refers to the image, the one in the layer itself. Without one, the reasons say what was looked for.

@@ -16,6 +16,8 @@ public enum TarReader {
     public let name: UnsafePointer<CChar>
     /// Target of a hard link.
     public let hardLink: UnsafePointer<CChar>?
+    /// Target of a symbolic link, nil where the archive has none.
+    public let symlink: UnsafePointer<CChar>?
     /// Where in the archive its data begin: behind its headers, which are all that libarchive has taken so far.
     public let place: Int64
     public var path: String { String(cString: name) }
@@ -42,6 +44,8 @@ public enum TarReader {
     /// Where the data of the present entry end, if that can be told from its header.
     var dataEnd: Int64?
     var failure: (any Error)?
+    /// libarchive does not give every name as it is.
+    var names = PaxNames()
 
     init(_ source: @escaping Source) {
       self.source = source
@@ -54,6 +58,7 @@ public enum TarReader {
     func next() throws -> UnsafeRawBufferPointer? {
       if isOver { return nil }
       if let bytes = try source() {
+        names.watch(bytes)
         given += Int64(bytes.count)
         return bytes
       }
@@ -104,14 +109,18 @@ public enum TarReader {
         // A header with a wrong checksum is ARCHIVE_RETRY to libarchive, as if one could read on behind it.
         if status != ARCHIVE_OK && status != ARCHIVE_WARN { throw context.failure ?? broken(archive, "archive") }
         guard let header else { continue }
-        guard let name = archive_entry_pathname(header) ?? archive_entry_pathname_utf8(header) else {
+        let place = archive_filter_bytes(archive, 0)
+        let names = context.names.entry(at: place)
+        defer { withExtendedLifetime(names) {} }
+        guard let name = names?.path?.pointer.constant ?? archive_entry_pathname(header) ?? archive_entry_pathname_utf8(header) else {
           throw ContainerdError.invalidArgument("archive has an entry whose name cannot be read")
         }
-        let link = archive_entry_hardlink(header) ?? archive_entry_hardlink_utf8(header)
-        let place = archive_filter_bytes(archive, 0)
+        let (ours, isHardLink) = (names?.link?.pointer.constant, names?.isHardLink ?? false)
+        let link = (isHardLink ? ours : nil) ?? archive_entry_hardlink(header) ?? archive_entry_hardlink_utf8(header)
+        let target = (isHardLink ? nil : ours) ?? archive_entry_symlink(header) ?? archive_entry_symlink_utf8(header)
         context.dataEnd = archive_entry_sparse_count(header) > 0 ? nil : place + (link == nil ? archive_entry_size(header) : 0)
         do {
-          try body(Entry(archive: archive, header: header, name: name, hardLink: link, place: place))
+          try body(Entry(archive: archive, header: header, name: name, hardLink: link, symlink: target, place: place))
         } catch { throw context.failure ?? error }
       }
     }
@@ -121,4 +130,8 @@ public enum TarReader {
     let reason = archive_error_string(archive).map { String(cString: $0) } ?? "unknown cause"
     return .invalidArgument("\(what) near byte \(archive_filter_bytes(archive, 0)) of the archive: \(reason)")
   }
+}
+
+extension UnsafeMutablePointer {
+  fileprivate var constant: UnsafePointer<Pointee> { UnsafePointer(self) }
 }

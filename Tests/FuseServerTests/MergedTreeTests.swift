@@ -88,6 +88,21 @@ import Testing
     #expect(throws: ContainerdError.self) { _ = try tree([entry(.directory, "d"), entry(.hardlink, "b", link: "d")]) }
   }
 
+  /// As a disk would have it, which takes none of these: whoever copies the file up lists what is here, and must be able to read and set it.
+  @Test func linksHaveNoModeAndNoAttributesOfUsers() throws {
+    var link = entry(.symlink, "l", link: "f")
+    var (pipe, file) = (entry(.fifo, "p"), entry(.file, "f"))
+    for name in ["security.capability", "trusted.x", "user.y"] {
+      let attribute = LayerIndex.Attribute(name: name, value: [1])
+      link.attributes.append(attribute)
+      pipe.attributes.append(attribute)
+      file.attributes.append(attribute)
+    }
+    let flat = try flat(try MergedTree([layer([link, pipe, file])]))
+    let nodes = (1..<flat.count).map { flat.tree.pointee.nodes[$0] }
+    #expect(nodes.map { "\(String($0.mode, radix: 8)) \($0.attribute_count)" }.sorted() == ["100644 3", "10644 2", "120777 2"])
+  }
+
   @Test func whatLeadsOutOrMeansSomethingElseIsRefused() throws {
     func refused(_ entries: [LayerIndex.Entry]) { #expect(throws: ContainerdError.self) { _ = try tree(entries) } }
     refused([file("../a")])

@@ -139,6 +139,51 @@ import Testing
     }
   }
 
+  /// The last frame ends as the megabyte that is unpacked at a time is full.
+  @Test(arguments: [1, 2, 3]) func aFrameMayEndWhereTheBufferDoes(_ megabytes: Int) async throws {
+    var tar = TarBuilder()
+    tar.file("x", String(repeating: "x", count: megabytes << 20 - 512 - 1024))
+    try #require(tar.archive.count == megabytes << 20)
+    for command in ["zstd -q", "zstd -q --check", "zstd -q --no-content-size"] {
+      #expect(try await apply(pack(command, tar.archive), Self.zstd, diffID: Digest.of(tar.archive)).size == Int64(tar.archive.count))
+    }
+    let half = megabytes << 19
+    let frames = try pack("zstd -q", Array(tar.archive[..<half])) + pack("zstd -q", Array(tar.archive[half...]))
+    #expect(try await apply(frames, Self.zstd, diffID: Digest.of(tar.archive)).size == Int64(tar.archive.count))
+    #expect(await code { _ = try await apply(Array(frames.dropLast(3)), Self.zstd) } == .invalidArgument)
+  }
+
+  /// A member's header with all that it can have lies across the border of what is read at a time (RFC 1952, 2.3).
+  @Test func aHeaderMayBeCutAnywhere() async throws {
+    var tar = TarBuilder()
+    var random = SplitMix(seed: 3)
+    tar.add(.init(name: Array("noise".utf8), data: (0..<(1 << 20 - 40_960)).map { _ in UInt8.random(in: 0...255, using: &random) }))
+    let cut = tar.bytes.count
+    tar.file("after", "text")
+    let (first, second) = (try pack("gzip -n", Array(tar.archive[..<cut])), try pack("gzip -n", Array(tar.archive[cut...])))
+    var head: [UInt8] = [0x1f, 0x8b, 8, 0x1e] + second[4..<10]
+    head += [5, 0, 1, 2, 3, 4, 5] + Array("name".utf8) + [0] + Array("comment".utf8) + [0]
+    let sum = Self.crc32(head)
+    head += [UInt8(truncatingIfNeeded: sum), UInt8(truncatingIfNeeded: sum >> 8)]
+    for inside in [1, 3, 9, 11, 13, 16, 19, 24, 28, 31] {
+      // The first member's header grows until so many bytes of the second's are left before the border.
+      let extra = 1 << 20 - inside - first.count - 2
+      let packed = [0x1f, 0x8b, 8, 4] + first[4..<10] + [UInt8(extra & 0xff), UInt8(extra >> 8)] + [UInt8](repeating: 0, count: extra) + first[10...]
+      let whole = packed + head + second[10...]
+      #expect(try await apply(whole, Self.gzip, diffID: Digest.of(tar.archive)).size == Int64(tar.archive.count), "\(inside)")
+      #expect(scene.text("after") == "text")
+    }
+  }
+
+  private static func crc32(_ bytes: [UInt8]) -> UInt32 {
+    var sum = UInt32.max
+    for byte in bytes {
+      sum ^= UInt32(byte)
+      for _ in 0..<8 { sum = sum & 1 == 0 ? sum >> 1 : sum >> 1 ^ 0xedb8_8320 }
+    }
+    return ~sum
+  }
+
   /// A gigabyte of nothing in a megabyte: what is unpacked passes through, it is never held.
   @Test func aBombTakesNoMemory() async throws {
     var tar = TarBuilder()

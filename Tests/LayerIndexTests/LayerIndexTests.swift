@@ -159,6 +159,31 @@ private let tar = "tar -c --sparse --format=pax --xattrs ."
     #expect(error?.code == .resourceExhausted)
   }
 
+  /// Pieces of none: what follows in the archive is not the file's. And names are those of the archive, whoever else composes their letters.
+  @Test(arguments: [1, 513, 10_007]) func aFileOfOneHoleHasNoPiece(_ piece: Int) throws {
+    let names = ["e\u{301}", "\u{e9}"]
+    let blob = try bytes(
+      scene.layer(
+        """
+        python3 -c '
+        import io, sys, tarfile
+        tar = tarfile.open(mode="w|", fileobj=sys.stdout.buffer, format=tarfile.PAX_FORMAT)
+        for name, data, more in (("e\\u0301", b"0\\n" + bytes(510), {"GNU.sparse.name": "e\\u0301", "GNU.sparse.realsize": "5000"}), ("\\u00e9", b"SECRET" * 9, {})):
+          info = tarfile.TarInfo(name)
+          info.size = len(data)
+          info.pax_headers = dict(more, **({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"} if more else {}))
+          tar.addfile(info, io.BytesIO(data))
+        tar.close()'
+        """))
+    let index = try index(blob, plainType, piece: piece)
+    try index.check()
+    #expect(index.entries.map(\.name) == names.map { Array($0.utf8) })
+    let hole = try #require(index.entries.first)
+    #expect(hole.size == 5000 && hole.pieces.isEmpty)
+    #expect(try index.contents(of: hole, fetch: fetch(blob)) == [UInt8](repeating: 0, count: 5000))
+    try index.verify(fetch: fetch(blob))
+  }
+
   @Test func brokenLayersGiveErrorsOrAnIndexThatHolds() throws {
     let blob = try bytes(scene.layer("tar -c usr/lib/deep usr/fifo usr/lib/link usr/lib/file-1 | gzip"))
     var random = Random(state: 11)

@@ -140,7 +140,7 @@ final class LayerWriter {
     case mode_t(S_IFDIR):
       try inPlace(path, parent, "mkdirat", directory: true) { mkdirat(directory, name, 0o700) }
     case mode_t(S_IFLNK):
-      guard let target = archive_entry_symlink(entry.header) ?? archive_entry_symlink_utf8(entry.header), target[0] != 0 else {
+      guard let target = entry.symlink, target[0] != 0 else {
         throw ContainerdError.invalidArgument("entry \"\(entry.path)\": symbolic link without a target")
       }
       try inPlace(path, parent, "symlinkat") { symlinkat(target, directory, name) }

@@ -7,13 +7,16 @@ final class GzipStream: Decompressor {
   private let source: BlockingContentSource
   private let state = UnsafeMutablePointer<inflate_state>.allocate(capacity: 1)
   private let output = OutputBuffer(capacity: 1 << 20)
-  private let input = OutputBuffer(capacity: BlockingContentSource.chunk)
+  private let input = OutputBuffer(capacity: BlockingContentSource.chunk + longestHeader)
   private var left = 0
   private var position = 0
   private var finished = false
   private var started = false
   /// The last call filled the output: there may be more without further input.
   private var outputFull = false
+
+  /// ISA-L does not find its way back into every header that is cut in two: one of FEXTRA's 64 KiB and two names is given to it whole.
+  private static let longestHeader = 128 << 10
 
   init(_ source: BlockingContentSource) {
     self.source = source
@@ -33,9 +36,7 @@ final class GzipStream: Decompressor {
           finished = true
           return nil
         }
-        bytes.withUnsafeBytes { input.memory.copyMemory(from: $0) }
-        position = 0
-        left = bytes.count
+        add(bytes)
       }
       if started && state.pointee.block_state == ISAL_BLOCK_FINISH {
         outputFull = false
@@ -48,6 +49,10 @@ final class GzipStream: Decompressor {
         if input.memory[position] != 0x1f { throw ContainerdError.invalidArgument("gzip stream has bytes after its end that are no gzip") }
         isal_inflate_reset(state)
         state.pointee.crc_flag = UInt32(ISAL_GZIP)
+        started = false
+      }
+      if !started {
+        while left < Self.longestHeader, let bytes = try source.next() { add(bytes) }
       }
       started = true
       guard let inputBase = input.memory.baseAddress, let outputBase = output.memory.baseAddress else { return nil }
@@ -66,5 +71,13 @@ final class GzipStream: Decompressor {
       if produced > 0 { return UnsafeRawBufferPointer(rebasing: output.memory[0..<produced]) }
     }
     return nil
+  }
+
+  /// Puts further bytes behind those that are left.
+  private func add(_ bytes: [UInt8]) {
+    if left > 0, let start = input.memory.baseAddress { start.copyMemory(from: start.advanced(by: position), byteCount: left) }
+    bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: input.memory[left...]).copyMemory(from: $0) }
+    position = 0
+    left += bytes.count
   }
 }

@@ -35,7 +35,8 @@ final class ZstdStream: Decompressor {
         throw ContainerdError.invalidArgument("zstd stream is broken: \(String(cString: ZSTD_getErrorName(status)))")
       }
       frameOpen = status != 0
-      outputFull = out.pos == out.size
+      // A frame that is over has nothing left, however full the buffer is: asked again, it would begin the next one.
+      outputFull = frameOpen && out.pos == out.size
       if out.pos > 0 { return UnsafeRawBufferPointer(rebasing: output.memory[0..<out.pos]) }
     }
   }
