@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # Does everything in clauses.py on a plain directory and on a union, and compares what was seen. Prints TAP.
 import atexit
+import errno
 import os
 import shutil
 import signal
@@ -104,6 +105,44 @@ def remembered(mount, program, options, base):
     return mount.end() or problem
 
 
+def full(program, options, base):
+    """What cannot be removed for want of room is as it was: a change made later goes to the upper layer."""
+    place = f"{base}/full"
+    os.makedirs(place, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=300", "tmpfs", place], check=True)
+    try:
+        os.makedirs(f"{place}/lower/directory")
+        os.makedirs(f"{place}/fill")
+        os.chmod(f"{place}/lower/directory", 0o755)
+        clauses.put(f"{place}/lower/file", "below")
+        mount = Mount(program, place, options)
+        file, directory = f"{mount.target}/file", f"{mount.target}/directory"
+        told = [clauses.get(file), oct(os.stat(directory).st_mode)]
+        try:
+            for number in range(1000):
+                os.mkdir(f"{place}/fill/{number}")
+        except OSError as error:
+            told.append(error.errno)
+        for remove, path in ((os.unlink, file), (os.rmdir, directory)):
+            try:
+                remove(path)
+                told.append("removed")
+            except OSError as error:
+                told.append(error.errno)
+        shutil.rmtree(f"{place}/fill")
+        with open(file, "a") as open_file:
+            open_file.write(", above")
+        os.chmod(directory, 0o700)
+        told += [clauses.get(file), oct(os.stat(directory).st_mode)]
+        told += [clauses.get(f"{place}/{layer}/file") for layer in ("lower", "upper")]
+        told += [oct(os.stat(f"{place}/{layer}/directory").st_mode) for layer in ("lower", "upper")]
+        below, both, old, new = b"below", b"below, above", "0o40755", "0o40700"
+        expected = [below, old, errno.ENOSPC, errno.ENOSPC, errno.ENOSPC, both, new, below, both, old, new]
+        return mount.end() or (None if told == expected else f"{told}\nexpected: {expected}")
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
 def name_of(job):
     return job.rsplit("-", 1)[0]
 
@@ -149,12 +188,16 @@ def main():
             print(f"{'ok' if good else 'not ok'} {number} - {job.replace('_', ' ')} on {where} files ({label})", flush=True)
             if not good:
                 print("\n".join("# " + line for line in difference(expected, actual).splitlines()))
-    problem = remembered(mount, program, options, base)
-    number += 1
-    failures += bool(problem)
-    print(f"{'not ok' if problem else 'ok'} {number} - a server that starts anew shows the same ({label})")
-    if problem:
-        print("\n".join("# " + line for line in problem.splitlines()))
+    for what, check in (
+        ("a server that starts anew shows the same", lambda: remembered(mount, program, options, base)),
+        ("what could not be removed is not written to below", lambda: full(program, options, base)),
+    ):
+        problem = check()
+        number += 1
+        failures += bool(problem)
+        print(f"{'not ok' if problem else 'ok'} {number} - {what} ({label})")
+        if problem:
+            print("\n".join("# " + line for line in problem.splitlines()))
     print(f"1..{number}")
     shutil.rmtree(base, ignore_errors=True)
     return 1 if failures else 0
