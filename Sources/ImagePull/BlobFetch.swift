@@ -9,7 +9,7 @@ struct BlobFetch: Sendable {
   let lockPatience: Duration
   let progress: @Sendable (PullProgress) -> Void
 
-  /// What had been downloaded, and was resumed from there, is not the blob.
+  /// What had been downloaded, and was resumed from there, is not the blob; or another pull of it, which found so, has taken the ingest away.
   private struct BadBeginning: Error {
     var error: any Error
   }
@@ -33,10 +33,10 @@ struct BlobFetch: Sendable {
     let writer = try await openWriter(ref, expectation)
     var resumed: Int64 = 0
     do {
-      resumed = try await writer.status().offset
+      resumed = try await aborted { try await writer.status().offset }
       report(descriptor, ref, resumed, .downloading)
       if resumed < descriptor.size { try await transfer(descriptor, ref, from: resumed, to: writer) }
-      _ = try await writer.commit(expectation, labels: [:])
+      _ = try await aborted { try await writer.commit(expectation, labels: [:]) }
       await writer.close()
       report(descriptor, ref, descriptor.size, .done)
     } catch {
@@ -54,7 +54,7 @@ struct BlobFetch: Sendable {
     do {
       while let bytes = try await stream.next() {
         try Task.checkCancellation()
-        try await writer.write(bytes, at: offset)
+        try await aborted { try await writer.write(bytes, at: offset) }
         offset += Int64(bytes.count)
         report(descriptor, ref, offset, .downloading)
       }
@@ -62,6 +62,11 @@ struct BlobFetch: Sendable {
       await stream.cancel()
       throw error
     }
+  }
+
+  /// A call of a writer. It finds its ingest gone only if somebody has aborted it.
+  private func aborted<Value>(_ call: () async throws -> Value) async throws -> Value {
+    do { return try await call() } catch let error as ContainerdError where error.code == .notFound { throw BadBeginning(error: error) }
   }
 
   /// Somebody else may be fetching the same blob. Theirs is awaited as long as it gets on: it ends with the blob in the store, or with a ref to resume.

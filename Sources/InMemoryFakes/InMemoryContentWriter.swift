@@ -53,7 +53,11 @@ final class InMemoryContentWriter: ContentWriter {
   func commit(_ wanted: IngestExpectation, labels: Labels) async throws -> Digest {
     let after = try await store.instrument.enter("commit", ref, wanted.digest?.description ?? "")
     try labels.validateLabels()
-    let bytes = try withIngest { $0.bytes }
+    // Whatever comes out of it, this writer is done: no byte comes after those that are hashed.
+    let bytes = try withIngest { ingest in
+      open.withLock { $0 = false }
+      return ingest.bytes
+    }
     let target = wanted.or(expected)
     let digest = Digest.of(bytes, target.digest?.algorithm ?? .sha256)
     defer { finish() }
@@ -89,8 +93,8 @@ final class InMemoryContentWriter: ContentWriter {
 
   /// The ingest, to look at or change, if this writer still holds it.
   private func withIngest<Value>(_ body: (inout InMemoryContentStore.Ingest) throws -> Value) throws -> Value {
-    if !open.withLock({ $0 }) { throw ContainerdError.failedPrecondition("ingest \(ref): the writer is closed") }
-    return try store.state.withLock { state in
+    try store.state.withLock { state in
+      if !open.withLock({ $0 }) { throw ContainerdError.failedPrecondition("ingest \(ref): the writer is closed") }
       guard var ingest = state.ingests[ref], ingest.holder == id else { throw aborted }
       // Taken out first: appending to bytes that the dictionary still shares would copy them each time.
       state.ingests[ref]?.bytes = []

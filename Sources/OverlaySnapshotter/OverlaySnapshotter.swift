@@ -125,12 +125,12 @@ public final class OverlaySnapshotter: Snapshotter {
 
   public func mounts(_ key: String) async throws -> [Mount] {
     try await run { snapshotter in
-      let entry = try snapshotter.index.get(key)
-      if entry.info.kind == .committed { throw ContainerdError.failedPrecondition("snapshot \(key) is committed: it has no mounts") }
-      do { return try snapshotter.mounts(of: entry) } catch {
-        // Who removes the snapshot meanwhile takes its files along.
-        _ = try snapshotter.index.get(key)
-        throw error
+      while true {
+        let entry = try snapshotter.index.get(key)
+        if entry.info.kind == .committed { throw ContainerdError.failedPrecondition("snapshot \(key) is committed: it has no mounts") }
+        let mounts = Result { try snapshotter.mounts(of: entry) }
+        // Who removes the snapshot meanwhile takes its files along: what was read then is of none.
+        if try snapshotter.index.get(key).id == entry.id { return try mounts.get() }
       }
     }
   }

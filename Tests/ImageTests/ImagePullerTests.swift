@@ -62,6 +62,19 @@ import Testing
     #expect(try await failure { try await image.pull() }.code == .notFound)
   }
 
+  /// Whoever found that the bytes it had resumed from are not the blob's aborts them; another may have taken the ref by then.
+  @Test func anIngestThatAnotherPullTookAwayIsBegunAgain() async throws {
+    for operation in ["content.write", "content.commit"] {
+      let image = Image([1])
+      image.faults.add(.fail(.notFound("ingest ref (aborted)")), to: operation, call: 2)
+      try await image.pull()
+      #expect(image.content.digests == image.everything)
+    }
+    let unlucky = Image([1])
+    for call in 1...2 { unlucky.faults.add(.fail(.notFound("ingest ref (aborted)")), to: "content.commit", call: call) }
+    #expect(try await failure { try await unlucky.pull() }.code == .notFound)
+  }
+
   @Test func anotherDownloadOfTheSameBlobIsAwaited() async throws {
     let image = Image([1])
     let layer = image.layers[0]

@@ -63,8 +63,9 @@ extension ShimTask {
   /// to end it.
   func cleanUpAfterDeadShim() async -> ExitStatus {
     context.logger(for: bundle.key).warning("shim has ended: cleaning up after it")
-    let known = knownExit
     let leftover = await BundleCleanup(bundle: bundle, binary: binary, context: context).run()
+    // Now, not before: the shim's last event may still have come.
+    let known = knownExit
     let status = known.status ?? leftover ?? ExitStatus(pid: initPid, code: Self.unknownEnd, exitedAt: .now())
     DeadTaskEvents(key: bundle.key, exit: status).publish(to: context.events, exitIsKnown: known.published)
     return status

@@ -124,8 +124,12 @@ final class ShimTask: ContainerTask {
 
   /// Asks the shim. A shim that has died is cleaned up after first, so that `notFound` is the truth for good.
   func ask<Answer: Sendable>(_ body: (ShimTaskService) async throws -> Answer) async throws -> Answer {
-    let gone = state.withLock { if case .ending(_, dead: false) = $0.life { true } else { false } }
-    if gone { throw ContainerdError.notFound("task \(id)") }
+    let ending: Task<ExitStatus, Never>? = state.withLock { if case .ending(let outcome, dead: false) = $0.life { outcome } else { nil } }
+    if let ending {
+      // Until all of it is gone its id is taken.
+      _ = await ending.value
+      throw ContainerdError.notFound("task \(id)")
+    }
     do {
       return try await body(service)
     } catch let error as ContainerdError where error.code == .unavailable && service.client.isClosed {
