@@ -88,6 +88,29 @@ import Testing
     #expect(throws: ContainerdError.self) { _ = try tree([entry(.directory, "d"), entry(.hardlink, "b", link: "d")]) }
   }
 
+  /// As whoever unpacks the layer in its order comes to it.
+  @Test func deletionsFollowTheLayersOwnLinks() throws {
+    let lower = [entry(.directory, "d"), file("d/x"), file("d/y"), entry(.symlink, "l", link: "d")]
+    func over(_ upper: LayerIndex.Entry...) throws -> [String] { try tree(lower, upper) }
+    #expect(try over(entry(.symlink, "own", link: "d"), file("own/.wh.x")) == ["d/", "d/y:0", "l>d", "own>d"])
+    #expect(try over(entry(.symlink, "own", link: "d"), file("own/.wh..wh..opq"), file("d/z")) == ["d/", "d/z:1", "l>d", "own>d"])
+    #expect(try over(file("l/.wh.x")) == ["d/", "d/y:0", "l>d"])
+    // A directory of its own is where the link was: nothing of what the link led to is meant.
+    #expect(try over(file(".wh.l"), entry(.directory, "l"), file("l/.wh.x")) == ["d/", "d/x:0", "d/y:0", "l/"])
+    #expect(try over(entry(.directory, "l"), file("l/.wh.x")) == ["d/", "d/x:0", "d/y:0", "l/"])
+    // What it has itself stays, whether the mark comes before or after, by whichever way.
+    #expect(try over(file("l/new"), file(".wh.d")) == ["d/", "d/new:1", "l>d"])
+    #expect(try over(file("d/x"), file("l/.wh..wh..opq")) == ["d/", "d/x:1", "l>d"])
+    #expect(try over(entry(.hardlink, "again", link: "d/x"), file("d/.wh.x")) == ["again:0", "d/", "d/y:0", "l>d"])
+    #expect(try tree(lower, [file("d/new")], [file(".wh.d")]) == ["l>d"], "of layers below nothing stays")
+  }
+
+  @Test func aLinkThatLeadsNowhereGivesWay() throws {
+    #expect(try tree([entry(.symlink, "l", link: "gone")], [file("l/a")]) == ["l/", "l/a:1"])
+    #expect(try tree([entry(.symlink, "l", link: "gone/deep")], [file("l/a/b")]) == ["l/", "l/a/", "l/a/b:1"])
+    #expect(throws: ContainerdError.self) { _ = try tree([entry(.symlink, "l", link: "f"), file("f")], [file("l/a")]) }
+  }
+
   /// As a disk would have it, which takes none of these: whoever copies the file up lists what is here, and must be able to read and set it.
   @Test func linksHaveNoModeAndNoAttributesOfUsers() throws {
     var link = entry(.symlink, "l", link: "f")
