@@ -130,14 +130,17 @@ extension NamespacedContentStore {
 
   /// The ingest's row, made or renewed, and its place in the lease. Gives the backend's ref, and whether it was made.
   private func row(_ db: Database, _ ref: String, _ expected: IngestExpectation) throws -> (backendRef: String, isNew: Bool) {
+    let present = try ingest(db, ref)
+    // Whoever is refused changes nothing: what is expected is its writer's.
+    if let present, store.holds.isTaken(present.backendRef) { throw locked(ref) }
     try db.addToLease(scope, type: "ingests", id: ref)
     let expires = scope.lease == nil ? store.now().advanced(bySeconds: Self.ingestLifetime) : .never
     let digest = expected.digest?.description
-    if let existing = try ingest(db, ref) {
+    if let present {
       try db.execute(
         sql: "UPDATE ingest SET expires = ?, expected = ? WHERE namespace = ? AND ref = ?",
         arguments: [expires.description, digest, scope.namespace, ref])
-      return (existing.backendRef, false)
+      return (present.backendRef, false)
     }
     let backendRef = "\(scope.namespace)/\(try db.nextSequence())/\(ref)"
     try db.execute(

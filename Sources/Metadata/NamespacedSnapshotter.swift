@@ -39,14 +39,20 @@ struct NamespacedSnapshotter: Snapshotter {
     return updated.info
   }
 
-  func usage(_ key: String) async throws -> SnapshotUsage {
-    let entry = try await lookup(key)
-    return try await renamed(entry.backendKey, key) { try await backend.usage(entry.backendKey) }
-  }
+  func usage(_ key: String) async throws -> SnapshotUsage { try await asking(key) { try await backend.usage($0) } }
 
-  func mounts(_ key: String) async throws -> [Mount] {
+  func mounts(_ key: String) async throws -> [Mount] { try await asking(key) { try await backend.mounts($0) } }
+
+  private func asking<Answer: Sendable>(_ key: String, _ call: (_ backendKey: String) async throws -> Answer) async throws -> Answer {
     let entry = try await lookup(key)
-    return try await renamed(entry.backendKey, key) { try await backend.mounts(entry.backendKey) }
+    do {
+      return try await renamed(entry.backendKey, key) { try await call(entry.backendKey) }
+    } catch let error as ContainerdError where error.code == .notFound {
+      // A commit that is under way has given it its new name there, and not yet here: it comes first.
+      let now = try await gates.committing.passing { try await lookup(key) }
+      if now.backendKey == entry.backendKey { throw error }
+      return try await renamed(now.backendKey, key) { try await call(now.backendKey) }
+    }
   }
 
   /// Only the name goes; the files follow with the next collection.

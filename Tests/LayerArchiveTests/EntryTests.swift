@@ -47,6 +47,10 @@ import Testing
     #expect(scene.text("a/b/c/file") == "deep")
     let parent = try scene.status("a/b")
     #expect(parent.st_mode & 0o7777 == 0o755 && parent.st_uid == 0)
+    // A directory that no entry names keeps its time, whatever is made in it.
+    try await scene.apply { $0.directory("old", mtime: 33) }
+    try await scene.apply { $0.file("old/new/file", "deep") }
+    #expect(try scene.status("old").st_mtim.tv_sec == 33)
     let root = try Files.status(scene.tree)
     #expect(root.st_mode & 0o7777 == 0o711 && root.st_mtim.tv_sec == 77)
   }

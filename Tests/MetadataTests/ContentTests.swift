@@ -153,6 +153,10 @@ struct ContentTests {
     let longer = try await two.writer(ref: "b", expected: IngestExpectation(digest: testDigest(Array("other".utf8))))
     try await longer.write(Array("wise".utf8), at: 5)
     #expect(try await longer.digest() == testDigest(Array("otherwise".utf8)))
+    // Whoever is refused while it is open changes nothing of it.
+    let wrong = IngestExpectation(digest: testDigest([9]))
+    await expectError(.unavailable, "ref b locked by another writer") { _ = try await two.writer(ref: "b", expected: wrong) }
+    #expect(try await two.status(ref: "b").expected == testDigest(Array("other".utf8)))
     await expectError(.failedPrecondition) { _ = try await longer.commit(IngestExpectation(), labels: [:]) }
     // Another size than the blob has is no link at all.
     let sized = try await two.writer(ref: "c", expected: IngestExpectation(size: 99, digest: testDigest(Array("other".utf8))))

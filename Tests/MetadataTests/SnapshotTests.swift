@@ -161,6 +161,28 @@ struct SnapshotTests {
     #expect(try await fixture.keys() == ["base"] && fixture.overlay.keys == ["default/2/base"])
   }
 
+  /// Of a snapshot whose commit is under way: nobody says that it is not there, and then that it is.
+  @Test func whoAsksForMountsDuringACommitIsAnsweredAfterIt() async throws {
+    let fixture = try Fixture()
+    let snapshots = try fixture.snapshots()
+    _ = try await snapshots.prepare("a", parent: nil, labels: [:])
+    let asked = Mutex<Task<(ContainerdError?, Set<String>), any Error>?>(nil)
+    fixture.overlay.state.withLock {
+      $0.afterCommit = { _ in
+        let task = Task { () async throws -> (ContainerdError?, Set<String>) in
+          var failure: ContainerdError?
+          do { _ = try await snapshots.mounts("a") } catch let error as ContainerdError { failure = error }
+          return (failure, try await fixture.keys())
+        }
+        asked.withLock { $0 = task }
+        try await Task.sleep(for: .milliseconds(300))
+      }
+    }
+    try await snapshots.commit("base", key: "a", labels: [:])
+    let (failure, keys) = try #require(try await asked.withLock { $0 }?.value)
+    #expect(failure?.code == .notFound && keys == ["base"], "\(String(describing: failure)), then \(keys)")
+  }
+
   @Test(arguments: ["prepare", "commit"]) func anInterruptedCommitComesBeforeWhoWantsItsName(_ call: String) async throws {
     let fixture = try Fixture()
     let snapshots = try fixture.snapshots()

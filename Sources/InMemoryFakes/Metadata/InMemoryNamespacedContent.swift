@@ -106,8 +106,7 @@ extension InMemoryNamespacedContent {
           try objects.hold("content", digest.description, for: scope)
           return nil
         }
-        var ingest = objects.ingests[ref] ?? NamespaceObjects.Ingest(backendRef: fresh)
-        if let digest = expected.digest { ingest.expected = digest }
+        let ingest = objects.ingests[ref] ?? NamespaceObjects.Ingest(backendRef: fresh)
         objects.ingests[ref] = ingest
         try objects.hold("ingests", ref, for: scope)
         return ingest.backendRef
@@ -115,6 +114,10 @@ extension InMemoryNamespacedContent {
       guard let backendRef else { throw ContainerdError.alreadyExists("content \(expected.digest?.description ?? "")") }
       // The backend is not told the digest: that it has the bytes is no reason not to upload them into this namespace.
       let backend = try await store.backendContent.writer(ref: backendRef, expected: IngestExpectation(size: expected.size))
+      if let digest = expected.digest {
+        // Whoever is refused changes nothing.
+        try store.write(scope.namespace) { objects in if objects.ingests[ref]?.backendRef == backendRef { objects.ingests[ref]?.expected = digest } }
+      }
       return InMemoryNamespacedWriter(owner: self, ref: ref, backendRef: backendRef, expected: expected, backend: backend)
     }
     try after.finish()

@@ -31,8 +31,18 @@ struct InMemoryNamespacedSnapshotter: Snapshotter {
     return updated
   }
 
-  func usage(_ key: String) async throws -> SnapshotUsage { try await backend.usage(try entry(key).backendKey) }
-  func mounts(_ key: String) async throws -> [Mount] { try await backend.mounts(try entry(key).backendKey) }
+  func usage(_ key: String) async throws -> SnapshotUsage { try await asking(key) { try await backend.usage($0) } }
+  func mounts(_ key: String) async throws -> [Mount] { try await asking(key) { try await backend.mounts($0) } }
+
+  private func asking<Answer: Sendable>(_ key: String, _ call: (_ backendKey: String) async throws -> Answer) async throws -> Answer {
+    let backendKey = try entry(key).backendKey
+    do { return try await call(backendKey) } catch let error as ContainerdError where error.code == .notFound {
+      // A commit that is under way has given it its new name there, and not yet here: it comes first.
+      let now = try await store.turn.pass { try entry(key).backendKey }
+      if now == backendKey { throw error }
+      return try await call(now)
+    }
+  }
 
   func prepare(_ key: String, parent: String?, labels: Labels) async throws -> [Mount] {
     let after = try await store.instrument.enter("snapshots.prepare", key, parent ?? "")

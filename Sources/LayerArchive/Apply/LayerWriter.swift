@@ -113,7 +113,7 @@ final class LayerWriter {
       directoryTimes[.root] = metadata.times
       return remember(.root)
     }
-    let parent = try directories.enter(path.parent) { remember($0) }
+    let parent = try directories.enter(path.parent, changing: keepTimes) { remember($0) }
     try keepTimes(of: parent)
     let canonical = parent.canonical.appending(path.bytes.suffix(path.name.count - 1))
     if let target = entry.hardLink {

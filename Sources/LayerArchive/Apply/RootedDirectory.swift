@@ -25,11 +25,12 @@ final class RootedDirectory {
     prefix = try Self.link("/proc/self/fd/\(self.root.raw)").count
   }
 
-  /// The directory, made with its parents (0755, root) where it is missing. `created` is told the canonical path of each one that was made.
-  func enter(_ path: EntryPath, created: (EntryPath) -> Void) throws -> Parent {
+  /// The directory, made with its parents (0755, root) where it is missing. `changing` is given each directory before one is made in it, and `created` is
+  /// told the canonical path of each one that was made.
+  func enter(_ path: EntryPath, changing: (Parent) throws -> Void, created: (EntryPath) -> Void) throws -> Parent {
     if cachedPath != path || cached == nil {
       forget()
-      cached = OwnedFD(adopting: try openOrMake(path, created))
+      cached = OwnedFD(adopting: try openOrMake(path, changing, created))
       cachedCanonical = try canonical(of: cached?.raw ?? -1)
       cachedPath = path
     }
@@ -60,12 +61,13 @@ final class RootedDirectory {
   }
 
   /// The descriptor is the caller's to close.
-  private func openOrMake(_ path: EntryPath, _ created: (EntryPath) -> Void) throws -> Int32 {
+  private func openOrMake(_ path: EntryPath, _ changing: (Parent) throws -> Void, _ created: (EntryPath) -> Void) throws -> Int32 {
     let present = open(path)
     if present >= 0 { return present }
     if clinux_errno() != ENOENT || path.isRoot { throw SystemError.last("openat2", path.text) }
-    let parent = OwnedFD(adopting: try openOrMake(path.parent, created))
+    let parent = OwnedFD(adopting: try openOrMake(path.parent, changing, created))
     let raw = parent.raw
+    try changing(Parent(descriptor: raw, canonical: canonical(of: raw)))
     let name = path.name
     if mkdirat(raw, name, 0o755) != 0 {
       // A dangling link in the way: a layer that writes below it wants a directory there.

@@ -14,6 +14,8 @@ final class SnapshotBackend: Snapshotter {
     var losesAnswers = false
     /// What happens while a commit is under way.
     var duringCommit: (@Sendable () async throws -> Void)?
+    /// What happens after a snapshot has been committed, before the caller knows.
+    var afterCommit: (@Sendable (String) async throws -> Void)?
     /// What happens after a snapshot has been removed, before the caller knows.
     var duringRemoval: (@Sendable (String) async throws -> Void)?
   }
@@ -66,6 +68,7 @@ final class SnapshotBackend: Snapshotter {
       state.snapshots[name] = info
       if state.losesAnswers { throw ContainerdError.unavailable("snapshot \(key): connection lost") }
     }
+    try await state.withLock { $0.afterCommit }?(name)
   }
   func remove(_ key: String) async throws {
     try state.withLock { state in
