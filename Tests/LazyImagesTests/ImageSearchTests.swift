@@ -41,14 +41,7 @@ import Testing
         return $0.bytes[digest]
       }
       guard let bytes else { throw ContainerdError.notFound("content \(digest)") }
-      return Reader(bytes: bytes)
-    }
-
-    private struct Reader: ContentReader {
-      let bytes: [UInt8]
-      var size: Int64 { Int64(bytes.count) }
-      func read(at offset: Int64, count: Int) async throws -> [UInt8] { Array(bytes.dropFirst(Int(offset)).prefix(count)) }
-      func close() async {}
+      return BytesReader(bytes: bytes)
     }
 
     /// An image of layers with these names; the first may be many images' own.

@@ -174,15 +174,15 @@ final class KnownContent: ImageContent {
   func imageNames() async throws -> [String] { state.withLock { $0.names } }
   func reader(_ digest: Digest) async throws -> any ContentReader {
     guard let bytes = state.withLock({ $0.bytes[digest] }) else { throw ContainerdError.notFound("content \(digest)") }
-    return Reader(bytes: bytes)
+    return BytesReader(bytes: bytes)
   }
+}
 
-  private struct Reader: ContentReader {
-    let bytes: [UInt8]
-    var size: Int64 { Int64(bytes.count) }
-    func read(at offset: Int64, count: Int) async throws -> [UInt8] { Array(bytes.dropFirst(Int(offset)).prefix(count)) }
-    func close() async {}
-  }
+struct BytesReader: ContentReader {
+  let bytes: [UInt8]
+  var size: Int64 { Int64(bytes.count) }
+  func read(at offset: Int64, count: Int) async throws -> [UInt8] { Array(bytes.dropFirst(Int(offset)).prefix(count)) }
+  func close() async {}
 }
 
 /// What the parts said.
