@@ -102,7 +102,7 @@ int bear(struct worker *worker, const char *name, size_t length, struct birth *b
     error = errno;
   if (!error && (birth->fd >= 0 ? fstat(birth->fd, &made) : fstatat(directory, text, &made, AT_SYMLINK_NOFOLLOW)) < 0) error = errno;
   uint32_t number = error ? 0 : node_new(tree, birth->mode, UPPER, ino_of(tree, UPPER, made.st_ino));
-  struct place one = {UPPER, -1};
+  struct place one = {UPPER, -1, 0};
   uint32_t only = !error && S_ISDIR(birth->mode) ? pool_new(tree, &one, sizeof one) : 0;
   if (!error && (!number || (S_ISDIR(birth->mode) && !only))) error = ENOMEM;
   if (error) {

@@ -217,7 +217,7 @@ static int copy_up_one(struct worker *worker, uint32_t number, int without_data)
   struct node *changed = node_edit(tree, number);
   slot_edit(tree, node->name)->layer = UPPER;
   if (S_ISDIR(from.st_mode)) {
-    struct place places[MOST_LAYERS + 1] = {{UPPER, -1}};
+    struct place places[MOST_LAYERS + 1] = {{UPPER, -1, 0}};
     memcpy(places + 1, places_of(tree, node), sizeof *places * node->place_count);
     uint32_t piece = pool_new(tree, places, sizeof *places * (node->place_count + 1u));
     if (!piece) {

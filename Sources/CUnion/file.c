@@ -79,11 +79,27 @@ static void push(struct worker *worker, uint32_t number, int fd) {
   store(worker, number, worker->out, (size_t)count);
 }
 
-// The regular file before or behind a name in its directory, if there is one near; 0 if not.
-static uint32_t beside(cunion *tree, const struct slot *slot, int behind) {
-  for (int steps = 0; steps < 8; steps++) {
-    uint32_t place = behind ? slot->next : slot->previous;
-    if (!place) return 0;
+// The regular file before a name in its directory, if there is one near; 0 if not.
+static uint32_t file_before(cunion *tree, const struct slot *slot) {
+  for (int steps = 0; steps < 8 && slot->previous; steps++) {
+    slot = slot_at(tree, slot->previous);
+    const struct node *node = node_at(tree, slot->node);
+    if (node && S_ISREG(node->type)) return slot->node;
+  }
+  return 0;
+}
+
+// The regular file that who walks through everything comes to behind a name, in this directory or another that is listed; 0 if none is near.
+static uint32_t file_behind(cunion *tree, const struct slot *slot) {
+  for (int steps = 0; steps < 24; steps++) {
+    const struct node *shown = node_at(tree, slot->node);
+    uint32_t place = shown && S_ISDIR(shown->type) && steps > 0 && shown->first ? shown->first : slot->next;
+    while (!place) {
+      const struct node *above = node_at(tree, slot->parent);
+      if (slot->parent == ROOT || !above->name || ++steps > 24) return 0;
+      slot = slot_at(tree, above->name);
+      place = slot->next;
+    }
     slot = slot_at(tree, place);
     const struct node *node = node_at(tree, slot->node);
     if (node && S_ISREG(node->type)) return slot->node;
@@ -91,14 +107,14 @@ static uint32_t beside(cunion *tree, const struct slot *slot, int behind) {
   return 0;
 }
 
-// While the one who has been answered reads, the next file of the directory is made ready, if he seems to go through it in order: he had the file before this
-// one, or this is the first and the directory was listed. Nobody has that file open, and nobody can get it open as long as the lock is held.
+// While the one who has been answered reads, the next file is made ready, if he seems to go through them in order: he had the file before this one, or this is
+// the first of its directory and that was listed. Nobody has that file open, and nobody can get it open as long as the lock is held.
 static void push_next(struct worker *worker, uint32_t number) {
   cunion *tree = worker->tree;
   const struct node *node = node_at(tree, number);
   if (!node->name || node->layer == UPPER) return;
   const struct slot *slot = slot_at(tree, node->name);
-  uint32_t before = beside(tree, slot, 0), after = beside(tree, slot, 1);
+  uint32_t before = file_before(tree, slot), after = file_behind(tree, slot);
   if (!after || !(before ? node_at(tree, before)->state & NODE_PUSHED : node_at(tree, slot->parent)->cursor)) return;
   const struct node *next = node_at(tree, after);
   if (next->layer == UPPER || !next->lookups || next->cached || next->passed || next->state & NODE_PUSHED) return;

@@ -120,6 +120,11 @@ void layer_forget(cunion *tree, const struct node *node) {
     if (places[i].open >= 0) close_directory(tree, &tree->open[places[i].open]);
 }
 
+// What the catalog of its layer says about what a name shows. NULL: nothing.
+const struct catalog_entry *catalogued(const cunion *tree, const struct slot *slot) {
+  return slot->catalogued && slot->layer != UPPER ? catalog_entry(&tree->layers[slot->layer].catalog, slot->catalogued) : NULL;
+}
+
 int node_stat(cunion *tree, uint32_t number, struct stat *out) {
   const struct node *node = node_at(tree, number);
   int failed;
@@ -131,6 +136,11 @@ int node_stat(cunion *tree, uint32_t number, struct stat *out) {
     return ESTALE;
   } else {
     const struct slot *slot = slot_at(tree, node->name);
+    const struct catalog_entry *entry = slot->layer == layer_of(node) ? catalogued(tree, slot) : NULL;
+    if (entry) {
+      catalog_stat(entry, out);
+      return 0;
+    }
     int parent = layer_reach(tree, slot->parent, layer_of(node));
     if (parent < 0) return errno;
     failed = fstatat(parent, name_of(tree, slot), out, AT_SYMLINK_NOFOLLOW);

@@ -17,16 +17,17 @@ struct kernel_entry {
   char name[];
 };
 
-static int is_whiteout(const struct stat *file) { return S_ISCHR(file->st_mode) && file->st_rdev == 0; }
+static int is_whiteout(mode_t mode, dev_t device) { return S_ISCHR(mode) && device == 0; }
 
-static int merge_name(cunion *tree, uint32_t number, uint16_t layer, const char *name, int is_directory, int hides) {
-  size_t length = strlen(name);
+// `entry`: where the layer's catalog has it, or 0.
+static int merge_name(cunion *tree, uint32_t number, uint16_t layer, const char *name, size_t length, int is_directory, int hides, uint32_t entry) {
   uint32_t place = slot_find(tree, number, name, length);
   if (!place) {
     if (!(place = slot_new(tree, number, name, length))) return ENOMEM;
     struct slot *slot = slot_edit(tree, place);
     if (!hides) slot_show(tree, place, 0, layer, is_directory);
     slot->layer = layer;
+    slot->catalogued = entry;
     if (layer == UPPER)
       slot->flags |= hides ? SLOT_WHITEOUT : 0;
     else
@@ -67,13 +68,25 @@ static int merge_layer(cunion *tree, uint32_t number, uint16_t layer) {
           error = errno;
           break;
         }
-        hides = is_whiteout(&file);
+        hides = is_whiteout(file.st_mode, file.st_rdev);
         is_directory = S_ISDIR(file.st_mode);
       }
-      error = merge_name(tree, number, layer, entry->name, is_directory, hides);
+      error = merge_name(tree, number, layer, entry->name, strlen(entry->name), is_directory, hides, 0);
     }
   }
   close(fd);
+  return error;
+}
+
+static int merge_catalog(cunion *tree, uint32_t number, struct place place) {
+  const struct catalog *catalog = &tree->layers[place.layer].catalog;
+  struct catalog_directory directory = catalog->directories[place.catalogued - 1];
+  int error = 0;
+  for (uint32_t i = directory.first + 1; i <= directory.first + directory.count && !error; i++) {
+    const struct catalog_entry *entry = catalog_entry(catalog, i);
+    error = merge_name(
+        tree, number, place.layer, catalog_name(catalog, entry), entry->length, S_ISDIR(entry->mode), is_whiteout(entry->mode, entry->rdev), i);
+  }
   return error;
 }
 
@@ -82,7 +95,10 @@ int directory_load(cunion *tree, uint32_t number) {
   if (!S_ISDIR(node->type)) return ENOTDIR;
   if (node->flags & (NODE_LOADED | NODE_DEAD)) return 0;
   int error = 0;
-  for (int i = 0; i < node->place_count && !error; i++) error = merge_layer(tree, number, places_of(tree, node)[i].layer);
+  for (int i = 0; i < node->place_count && !error; i++) {
+    struct place place = places_of(tree, node)[i];
+    error = place.catalogued ? merge_catalog(tree, number, place) : merge_layer(tree, number, place.layer);
+  }
   if (error) {
     slots_free(tree, number);
     return error;
@@ -91,41 +107,55 @@ int directory_load(cunion *tree, uint32_t number) {
   return 0;
 }
 
+static int is_catalogued_opaque(const cunion *tree, const struct catalog_entry *entry) {
+  return entry->marks & (tree->opaque[0] == 'u' ? CATALOG_OPAQUE_USER : CATALOG_OPAQUE_TRUSTED);
+}
+
+// Looks for a directory of this name in one of its parent's layers. 1: `found` is it, and `ends` whether what lies below it is hidden; 0: there is no such name;
+// ENOTDIR: it is something else; otherwise an errno, negative.
+static int find_place(cunion *tree, uint32_t parent, struct place above, const struct slot *slot, struct place *found, int *ends) {
+  *found = (struct place){above.layer, -1, 0};
+  if (above.catalogued) {
+    const struct catalog *catalog = &tree->layers[above.layer].catalog;
+    uint32_t number = catalog_find(catalog, above.catalogued, name_of(tree, slot), slot->length);
+    if (!number) return 0;
+    const struct catalog_entry *entry = catalog_entry(catalog, number);
+    if (!S_ISDIR(entry->mode)) return ENOTDIR;
+    found->catalogued = entry->directory;
+    *ends = is_catalogued_opaque(tree, entry);
+    return 1;
+  }
+  struct stat file;
+  int directory = layer_reach(tree, parent, above.layer);
+  if (directory < 0) return -errno;
+  if (fstatat(directory, name_of(tree, slot), &file, AT_SYMLINK_NOFOLLOW) < 0) return errno == ENOENT ? 0 : -errno;
+  if (!S_ISDIR(file.st_mode)) return ENOTDIR;
+  int fd = openat(directory, name_of(tree, slot), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  *ends = is_opaque(tree, fd);
+  close(fd);
+  return 1;
+}
+
 // The layers that hold a directory: from the nearest down to an opaque one, or to a file or whiteout of its name.
 static int find_places(cunion *tree, uint32_t number, uint32_t parent, const struct slot *slot) {
   const struct node *above = node_at(tree, parent);
-  struct place found[MOST_LAYERS] = {{slot->layer, -1}};
+  const struct catalog_entry *entry = catalogued(tree, slot);
+  struct place found[MOST_LAYERS] = {{slot->layer, -1, entry ? entry->directory : 0}};
   struct node *node = node_edit(tree, number);
   // One is known at once: that is where the directory is looked at.
   node->places = pool_new(tree, found, sizeof *found);
   if (!node->places) return ENOMEM;
   node->place_count = 1;
   if (!(slot->flags & SLOT_DEEPER)) return 0;
-  int fd = layer_reach(tree, number, slot->layer), count = 1;
-  if (fd < 0) return errno;
-  for (int i = place_of(tree, above, slot->layer) + 1; i > 0 && i < above->place_count && !is_opaque(tree, fd);) {
-    int passing = -1;
-    for (; passing < 0 && i < above->place_count; i++) {
-      struct stat file;
-      uint16_t layer = places_of(tree, above)[i].layer;
-      int directory = layer_reach(tree, parent, layer);
-      if (directory < 0) return errno;
-      if (fstatat(directory, name_of(tree, slot), &file, AT_SYMLINK_NOFOLLOW) < 0) {
-        if (errno == ENOENT) continue;
-        return errno;
-      }
-      if (!S_ISDIR(file.st_mode)) {
-        i = above->place_count;
-        break;
-      }
-      found[count++] = (struct place){layer, -1};
-      passing = openat(directory, name_of(tree, slot), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-      if (passing < 0) return errno;
-    }
-    if (passing < 0) break;
-    int ends = is_opaque(tree, passing);
-    close(passing);
-    if (ends) break;
+  int count = 1, ends, fd = entry ? -1 : layer_reach(tree, number, slot->layer);
+  if (!entry && fd < 0) return errno;
+  ends = entry ? is_catalogued_opaque(tree, entry) : is_opaque(tree, fd);
+  for (int i = place_of(tree, above, slot->layer) + 1; i > 0 && i < above->place_count && !ends; i++) {
+    int what = find_place(tree, parent, places_of(tree, above)[i], slot, &found[count], &ends);
+    if (what < 0) return -what;
+    if (what == ENOTDIR) break;
+    count += what;
   }
   if (count == 1) return 0;
   uint32_t places = pool_new(tree, found, sizeof *found * (size_t)count);
@@ -142,9 +172,12 @@ int slot_resolve(cunion *tree, uint32_t place, struct stat *known) {
   const struct slot *slot = slot_at(tree, place);
   known->st_nlink = 0;
   if (slot->node) return 0;
-  int parent = layer_reach(tree, slot->parent, slot->layer);
-  if (parent < 0) return errno;
-  if (fstatat(parent, name_of(tree, slot), known, AT_SYMLINK_NOFOLLOW) < 0) return errno;
+  const struct catalog_entry *entry = catalogued(tree, slot);
+  int parent = entry ? -1 : layer_reach(tree, slot->parent, slot->layer);
+  if (entry)
+    catalog_stat(entry, known);
+  else if (parent < 0 || fstatat(parent, name_of(tree, slot), known, AT_SYMLINK_NOFOLLOW) < 0)
+    return errno;
   int shared = slot->layer == UPPER && !S_ISDIR(known->st_mode) && known->st_nlink > 1;
   uint32_t number = shared ? shared_find(tree, known->st_ino) : 0;
   if (!number) {

@@ -74,7 +74,7 @@ static int open_root(cunion *tree, char *error, size_t size) {
   struct place places[MOST_LAYERS + 1];
   uint16_t count = 0;
   for (uint32_t i = 0; i < tree->layer_count; i++) {
-    places[count++] = (struct place){(uint16_t)i, -1};
+    places[count++] = (struct place){(uint16_t)i, -1, tree->layers[i].catalog.head != NULL};
     if (is_opaque(tree, tree->layers[i].fd)) break;
   }
   uint32_t number = node_new(tree, S_IFDIR, UPPER, ino_of(tree, UPPER, file.st_ino)), piece = pool_new(tree, places, sizeof *places * count);
@@ -84,6 +84,7 @@ static int open_root(cunion *tree, char *error, size_t size) {
   root->place_count = count;
   root->lookups = 1;
   change_ends(tree, NULL, 0);
+  for (uint32_t i = 0; i < tree->layer_count; i++) tree->state->catalogs[i] = catalog_identity(&tree->layers[i].catalog);
   // From here on there is a tree that a successor goes on with.
   tree->state->layers = tree->layer_count;
   return 0;
@@ -122,7 +123,10 @@ cunion *cunion_open(const struct cunion_options *options, char *error, size_t si
   if (!failed && (tables_open(tree) || !(tree->layers = calloc(options->lower_count + 1, sizeof *tree->layers))))
     failed = say(error, size, "cannot allocate memory");
   if (!failed) failed = open_layer(tree, options->upper, "upper", error, size);
-  for (size_t i = 0; i < options->lower_count && !failed; i++) failed = open_layer(tree, options->lowers[i], "lower", error, size);
+  for (size_t i = 0; i < options->lower_count && !failed; i++) {
+    failed = open_layer(tree, options->lowers[i], "lower", error, size);
+    if (!failed && options->catalogs && options->catalogs[i]) catalog_open(&tree->layers[i + 1].catalog, options->catalogs[i], tree->layers[i + 1].fd);
+  }
   if (!failed) mark_layers(tree);
   if (!failed) failed = open_work(tree, options->work, options->upper, error, size);
   if (!failed && !tree->recovers) failed = open_root(tree, error, size);
@@ -139,7 +143,10 @@ void cunion_close(cunion *tree) {
   for (uint32_t i = 0; i < tree->open_count; i++)
     if (tree->open[i].fd >= 0) close(tree->open[i].fd);
   state_close(tree);
-  for (uint32_t i = 0; i < tree->layer_count; i++) close(tree->layers[i].fd);
+  for (uint32_t i = 0; i < tree->layer_count; i++) {
+    catalog_close(&tree->layers[i].catalog);
+    close(tree->layers[i].fd);
+  }
   if (tree->work >= 0) {
     unlinkat(tree->work, "whiteout", 0);
     close(tree->work);

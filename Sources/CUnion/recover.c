@@ -50,6 +50,8 @@ static int sweep(cunion *tree) {
 int recover_tables(cunion *tree) {
   struct state *state = tree->state;
   if (atomic_load(&state->torn) || state->layers != tree->layer_count) return EPROTO;
+  for (uint32_t i = 0; i < tree->layer_count; i++)
+    if (catalog_identity(&tree->layers[i].catalog) != state->catalogs[i]) catalog_close(&tree->layers[i].catalog);
   change_undo(tree);
   tables_restore(tree);
   if (state->negotiated) {

@@ -58,11 +58,16 @@ void tables_restore(cunion *tree) {
     node->fd = -1;
     node->cursor = node->pins = node->state = 0;
     struct place *places = places_of(tree, node);
-    for (int k = 0; k < node->place_count; k++) places[k].open = -1;
+    for (int k = 0; k < node->place_count; k++) {
+      places[k].open = -1;
+      if (!tree->layers[places[k].layer].catalog.head) places[k].catalogued = 0;
+    }
     if (node->flags & NODE_SHARED) add_shared(tree, i);
   }
   for (uint32_t i = 1; i < tree->state->tables[SLOTS].count; i++) {
-    if (!slot_at(tree, i)->parent) continue;
+    struct slot *slot = entry_at(tree, SLOTS, i);
+    if (!slot->parent) continue;
+    if (!tree->layers[slot->layer].catalog.head) slot->catalogued = 0;
     if (tree->name_count > tree->name_mask) grow_names(tree);
     add_name(tree, i);
   }
@@ -239,6 +244,7 @@ void slot_show(cunion *tree, uint32_t place, uint32_t number, uint16_t layer, in
   }
   slot->flags &= ~(SLOT_HIDDEN | SLOT_WHITEOUT);
   slot->layer = layer;
+  if (layer == UPPER) slot->catalogued = 0;
   slot->directory = (uint8_t)is_directory;
   slot->node = number;
   if (number) {

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "CUnion.h"
+#include "catalog.h"
 #include "protocol.h"
 
 #define UPPER 0
@@ -26,10 +27,11 @@
 #define POOLS 9
 #define MOST_LAYERS 256
 
-// A directory in one layer, and where its descriptor is remembered (own; -1: it is not open).
+// A directory in one layer.
 struct place {
   uint16_t layer;
-  int16_t open;
+  int16_t open;         // own: where its descriptor is remembered; -1: it is not open
+  uint32_t catalogued;  // its number in the layer's catalog; 0: it is not looked at there
 };
 
 // BUSY and PUSHED are own. PARKED: without a name, and kept under its number in the work directory.
@@ -78,6 +80,7 @@ struct slot {
   uint32_t hash_next;  // own
   uint32_t previous, next;
   uint32_t next_name;  // of the same node
+  uint32_t catalogued;  // its entry in the catalog of the lower layer that it is in; 0: there is none
   uint16_t layer;
   uint8_t length;
   uint8_t flags;
@@ -112,6 +115,8 @@ struct state {
   _Atomic uint64_t temporary;
   _Atomic uint32_t torn;   // the log of the change under way was too long: what it has done cannot be undone
   uint32_t negotiated, passthrough, passing, generation, layers;
+  // Of each layer the sum of its catalog; 0: it has none. A listing that is given again must be made from the same.
+  uint64_t catalogs[MOST_LAYERS];
   struct reply replies[2];  // of the change that ended last, by its number; size 0: none
   // The change under way is the request that was read; a successor carries it out. `begun`: something on disk may have happened.
   _Atomic uint32_t change_size, begun;
@@ -132,6 +137,7 @@ struct layer {
   int fd;
   uint64_t mark;  // of the file system, in the high byte of an inode's number
   int fetched;    // what is read of it may have to come over a network: never waited for with the lock held
+  struct catalog catalog;
 };
 
 struct cunion {
@@ -215,6 +221,7 @@ int layer_directory(cunion *, uint32_t node, uint16_t layer);
 int layer_reach(cunion *, uint32_t node, uint16_t layer);
 void layer_forget(cunion *, const struct node *);
 int place_of(cunion *, const struct node *, uint16_t layer);
+const struct catalog_entry *catalogued(const cunion *, const struct slot *);
 int node_stat(cunion *, uint32_t number, struct stat *);
 int node_open(cunion *, uint32_t number, int flags);
 void node_let_go(cunion *, uint32_t number);

@@ -187,9 +187,12 @@ public final class FuseSnapshotter: Snapshotter {
     try await overlay.commit(name, key: key, labels: labels)
     // It is committed, whatever becomes of its mount; what is left is tried again by `cleanup`.
     if let made {
-      do { try await pool.run { [unions] in try unions.letGo(made.id, patience: 200) } } catch {
-        log("the union of snapshot \(name) is not taken away yet: \(error)")
-      }
+      do {
+        try await pool.run { [unions, overlay] in
+          // While somebody still writes through it nothing about it lasts.
+          if try unions.letGo(made.id, patience: 200) { unions.describe(overlay.upper(made.id), of: name) }
+        }
+      } catch { log("the union of snapshot \(name) is not taken away yet: \(error)") }
     }
     later.ended(key)
     let declined = state.withLock { $0.declined.removeValue(forKey: key) }

@@ -114,6 +114,7 @@ actor Graduation {
       // Empty until now, and nobody's lower directory.
       try Files.removeTree(fs)
       try check("rename", fs) { rename("\(scratch)/fs", fs) }
+      unions.describe(fs, of: entry.info.name)
       try Files.writeAtomically([], to: "\(directory)/\(Self.mark)")
       try Files.removeTree(scratch)
     }

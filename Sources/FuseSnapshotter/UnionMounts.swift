@@ -20,6 +20,7 @@ final class UnionMounts: LayerStacking {
   private let root: String
   private let command: [String]?
   private let transport: UnionMount.Transport
+  private let isWanted: Bool
   private let usesUserAttributes: Bool
   private let log: @Sendable (String) -> Void
   private let here = Mutex<[Int64: UnionMount]>([:])
@@ -34,6 +35,7 @@ final class UnionMounts: LayerStacking {
     self.root = root
     self.command = command
     self.transport = transport
+    self.isWanted = isWanted
     self.log = log
     // As an overlay in a user namespace: trusted.* is for the host's root.
     usesUserAttributes = isWanted && !Self.mayTrust(root)
@@ -49,6 +51,18 @@ final class UnionMounts: LayerStacking {
   }
 
   private func place(_ id: Int64) -> String { "\(root)/union/\(id)" }
+
+  /// Where the catalog of a lower directory is, if it has one: beside it.
+  private static func catalog(_ lower: String) -> String { "\(lower[..<(lower.lastIndex(of: "/") ?? lower.startIndex)])/catalog" }
+
+  /// Writes down what there is in the directory of a snapshot that nobody writes to any more, so that unions on it need not ask the file system for each name. Without
+  /// it they are only slower.
+  func describe(_ directory: String, of snapshot: String) {
+    if !isWanted { return }
+    do { try UnionMount.catalog(directory, in: Self.catalog(directory)) } catch {
+      log("snapshot \(snapshot) has no catalog, and unions on it list its directories: \(error)")
+    }
+  }
 
   /// By what a union is known in which something is made for a snapshot.
   static func scratch(_ id: Int64) -> Int64 { -id }
@@ -67,7 +81,7 @@ final class UnionMounts: LayerStacking {
         if let nearest = lowers.first { try Files.imitate(nearest, "\(own)/upper") }
       }
       let layers = UnionMount.Layers(
-        lowers: lowers, upper: writable ? upper : "\(own)/upper", work: "\(own)/work", usesUserAttributes: usesUserAttributes)
+        lowers: lowers, catalogs: lowers.map(Self.catalog), upper: writable ? upper : "\(own)/upper", work: "\(own)/work", usesUserAttributes: usesUserAttributes)
       if let command {
         try spawn(command, layers, target, own)
         // One that was killed before it had mounted has said nothing either. What is put into a plain directory here would be lost.
@@ -118,9 +132,11 @@ final class UnionMounts: LayerStacking {
   /// Takes the mount of a snapshot that was committed away. Who still has it mounted elsewhere keeps it, as he would the kernel's overlay: then its directory is
   /// removed by a later call.
   /// - Parameter patience: for how many milliseconds the end of its process is waited for.
-  func letGo(_ id: Int64, patience: Int) throws {
+  /// - Returns: whether nobody has it any more.
+  @discardableResult
+  func letGo(_ id: Int64, patience: Int) throws -> Bool {
     UnionProcess.reap()
-    if !Files.exists(place(id)) { return }
+    if !Files.exists(place(id)) { return true }
     let target = "\(place(id))/mnt"
     let mount = try making.sync {
       let mount = here.withLock { $0.removeValue(forKey: id) }
@@ -133,9 +149,11 @@ final class UnionMounts: LayerStacking {
         mount.waitForEnd()
         do { try Files.removeTree(place) } catch { log("the union of snapshot \(id) has ended, and is not taken away yet: \(error)") }
       }
-      return
+      return false
     }
-    if try !isServed(id, within: patience) { try Files.removeTree(place(id)) }
+    if try isServed(id, within: patience) { return false }
+    try Files.removeTree(place(id))
+    return true
   }
 
   /// Whether its process lives, after that many milliseconds.

@@ -14,14 +14,17 @@ public final class UnionMount: Sendable {
   public struct Layers: Sendable, Hashable, Codable {
     /// Nearest first.
     public var lowers: [String]
+    /// Of each lower directory where its catalog would be (`UnionMount.catalog(_:in:)`). One that is not there, or not of this directory any more, is done without.
+    public var catalogs: [String]?
     public var upper: String
     /// On the same file system as `upper`; what an earlier server left in it is removed.
     public var work: String
     /// Marks are `user.overlay.*`: where `trusted.*` may not be written, in a user namespace.
     public var usesUserAttributes: Bool
 
-    public init(lowers: [String], upper: String, work: String, usesUserAttributes: Bool = false) {
+    public init(lowers: [String], catalogs: [String]? = nil, upper: String, work: String, usesUserAttributes: Bool = false) {
       self.lowers = lowers
+      self.catalogs = catalogs
       self.upper = upper
       self.work = work
       self.usesUserAttributes = usesUserAttributes
@@ -114,14 +117,16 @@ public final class UnionMount: Sendable {
 
   private static func open(_ layers: Layers, _ target: String, passesThrough: Bool, state: Int32? = nil) throws(ContainerdError) -> Handle {
     var message = [CChar](repeating: 0, count: 1024)
-    let words = layers.lowers.map { strdup($0) }
+    let words = (layers.lowers + (layers.catalogs ?? [])).map { strdup($0) }
     defer { for word in words { free(word) } }
     let pointers = words.map { UnsafePointer($0) }
+    let count = layers.lowers.count
+    let hasCatalogs = words.count == 2 * count
     let opened = pointers.withUnsafeBufferPointer { lowers in
       layers.upper.withCString { upper in
         layers.work.withCString { work in
           var options = cunion_options(
-            lowers: lowers.baseAddress, lower_count: lowers.count, upper: upper, work: work, user_xattr: layers.usesUserAttributes ? 1 : 0,
+            lowers: lowers.baseAddress, lower_count: count, catalogs: hasCatalogs ? lowers.baseAddress.map { $0 + count } : nil, upper: upper, work: work, user_xattr: layers.usesUserAttributes ? 1 : 0,
             passthrough: passesThrough ? 1 : 0, has_state: state == nil ? 0 : 1, state: state ?? -1)
           return cunion_open(&options, &message, message.count)
         }
@@ -130,6 +135,14 @@ public final class UnionMount: Sendable {
     if let opened { return Handle(opened) }
     let text = message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
     throw ContainerdError.failedPrecondition("union at \(target): \(String(decoding: text, as: UTF8.self))")
+  }
+
+  /// Writes down the names and attributes of everything in a directory that nobody will write to any more, in a file that unions over it read instead. Blocking:
+  /// a walk through the directory.
+  /// - Throws: `ENAMETOOLONG` if it is more than 128 levels deep, `EAGAIN` if it was changed meanwhile.
+  public static func catalog(_ directory: String, in file: String) throws(SystemError) {
+    let failure = cunion_catalog(directory, file)
+    if failure != 0 { throw SystemError(errno: failure, operation: "make a catalog of", object: directory) }
   }
 
   static func mountDevice(_ target: String) throws(ContainerdError) -> Int32 {

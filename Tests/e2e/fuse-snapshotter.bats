@@ -405,6 +405,8 @@ PYTHON
   local plan
   plan=$(ls -td "$WORK"/snapshotter/union/*/layers.json | head -n 1)
   grep snapshots "$plan" | tr -d '\\' | grep -v /lazy/
+  # Their names come from catalogs.
+  [ "$(cat "/proc/$(pgrep -n -f "snapshotter union --serve .*$plan")/maps" | grep -c "$WORK/snapshotter/snapshots/.*/catalog")" = "$(ls -d "$WORK"/snapshotter/snapshots/*/graduated | wc -l)" ]
   run p tasks exec --exec-id e union-later sh -c 'sha256sum /large/noise; ls /data/fresh | wc -l'
   [ "${lines[0]%% *}" = "$(sha256sum <"$WORK/large/large/noise" | cut -d ' ' -f 1)" ]
   p tasks rm -f union-later >/dev/null
@@ -430,7 +432,10 @@ PYTHON
   top=$($all info stays | jq -r .Parent)
   $all prepare making "$top" >/dev/null
   $($all mounts "$WORK/mounted" making)
+  local before=$(find "$WORK/snapshotter/snapshots" -name catalog | wc -l)
   $all commit made making
+  # Who still has it mounted may write: nothing about it is written down.
+  [ "$(find "$WORK/snapshotter/snapshots" -name catalog | wc -l)" = "$before" ]
   echo 1 >>"$WORK/mounted/large/numbers"
   rm -r "$WORK/mounted/data/fresh"
   umount "$WORK/mounted"

@@ -143,6 +143,38 @@ def full(program, options, base):
         subprocess.run(["umount", "-l", place], check=True)
 
 
+def catalogued(program, options, base):
+    """What is shown comes out of a catalog if that is whole and of this directory, and out of the directory if not."""
+    place = f"{base}/catalogued"
+    lower, catalog = f"{place}/lower", f"{place}/work.catalog-0"
+    os.makedirs(f"{lower}/deep")
+    clauses.put(f"{lower}/deep/early", "one")
+
+    def shown(option):
+        mount = Mount(program, place, [option, *(o for o in options if o != "-c")])
+        names = sorted(os.listdir(f"{mount.target}/deep")), os.path.exists(f"{mount.target}/new")
+        return mount.end() or names
+
+    told = {"when it is made": shown("-c")}
+    # What nobody may do, and by which it shows where names come from.
+    clauses.put(f"{lower}/deep/late", "two")
+    told["of what was added below"] = shown("-C")
+    with open(catalog, "rb") as file:
+        whole = file.read()
+    for what, damaged in (("torn", whole[:-8]), ("empty", b""), ("with another byte", whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]), ("too long", whole + bytes(8))):
+        with open(catalog, "wb") as file:
+            file.write(damaged)
+        told[what] = shown("-C")
+    os.remove(catalog)
+    told["removed"] = shown("-C")
+    shown("-c")
+    clauses.put(f"{lower}/new", "three")
+    told["of another directory"] = shown("-C")
+    old, new = (["early"], False), (["early", "late"], False)
+    expected = dict.fromkeys(told, new) | {"when it is made": old, "of what was added below": old, "of another directory": (["early", "late"], True)}
+    return None if told == expected else f"{told}\nexpected: {expected}"
+
+
 def name_of(job):
     return job.rsplit("-", 1)[0]
 
@@ -191,7 +223,10 @@ def main():
     for what, check in (
         ("a server that starts anew shows the same", lambda: remembered(mount, program, options, base)),
         ("what could not be removed is not written to below", lambda: full(program, options, base)),
+        ("a catalog is used if it is whole, and of this directory", (lambda: catalogued(program, options, base)) if "-c" in options else None),
     ):
+        if not check:
+            continue
         problem = check()
         number += 1
         failures += bool(problem)

@@ -1,4 +1,5 @@
-// mount-union [-u] [-p] [-l] [-k] [-s seed] [-t threads] lower[:lower...] upper work target: mounts a union, says "mounted", and serves until it is unmounted.
+// mount-union [-u] [-p] [-c | -C] [-l] [-k] [-s seed] [-t threads] lower[:lower...] upper work target: mounts a union, says "mounted", and serves until it is unmounted.
+// -c: with catalogs, made before; of every other lower directory only if there are several. -C: with those that are there.
 // -l: through libfuse.
 // -k: this process holds what outlives a server, and starts another server whenever one is killed.
 // -s SEED: and it kills each itself, just before or just after a system call that may change something, until SIGUSR1 comes. Then it says how often it did.
@@ -147,12 +148,30 @@ static int keep(struct cunion_options *options, const char *target) {
   }
 }
 
+static int find_catalogs(struct cunion_options *options, int makes) {
+  static const char *catalogs[256];
+  for (size_t i = 0; i < options->lower_count; i += 2) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s.catalog-%zu", options->work, i);
+    int error = makes ? cunion_catalog(options->lowers[i], path) : 0;
+    // A tree may be too deep for one.
+    if (error && error != ENAMETOOLONG) {
+      fprintf(stderr, "mount-union: no catalog of %s: %s\n", options->lowers[i], strerror(error));
+      return 1;
+    }
+    catalogs[i] = error ? NULL : strdup(path);
+  }
+  options->catalogs = catalogs;
+  return 0;
+}
+
 int main(int count, char **arguments) {
   struct cunion_options options = {0};
-  int keeps = 0, through_libfuse = 0, option;
-  while ((option = getopt(count, arguments, "uplks:t:")) != -1) {
+  int keeps = 0, through_libfuse = 0, catalogs = 0, option;
+  while ((option = getopt(count, arguments, "upcClks:t:")) != -1) {
     if (option == 'u') options.user_xattr = 1;
     if (option == 'p') options.passthrough = 1;
+    if (option == 'c' || option == 'C') catalogs = option;
     if (option == 'l') through_libfuse = 1;
     if (option == 'k') keeps = 1;
     if (option == 's') keeps = (int)(seed = (unsigned)atoi(optarg));
@@ -160,7 +179,7 @@ int main(int count, char **arguments) {
     if (option == '?') return 2;
   }
   if (count - optind != 4 || threads < 1 || threads > 64) {
-    fprintf(stderr, "usage: mount-union [-u] [-p] [-l] [-k] [-s seed] [-t threads] lower[:lower...] upper work target\n");
+    fprintf(stderr, "usage: mount-union [-u] [-p] [-c | -C] [-l] [-k] [-s seed] [-t threads] lower[:lower...] upper work target\n");
     return 2;
   }
   const char *lowers[256];
@@ -168,6 +187,7 @@ int main(int count, char **arguments) {
   options.lowers = lowers;
   options.upper = arguments[optind + 1];
   options.work = arguments[optind + 2];
+  if (catalogs && find_catalogs(&options, catalogs == 'c')) return 1;
   if (keeps) return keep(&options, arguments[optind + 3]);
   const char *target = arguments[optind + 3];
   if (open_union(&options)) return 1;

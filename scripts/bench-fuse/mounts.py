@@ -80,8 +80,10 @@ class Union:
         os.makedirs(f"{self.base}/upper")
         os.makedirs(f"{self.base}/work")
         if self.ours:
+            # As the snapshotter has made it when a layer was committed.
+            self.machine.run([self.machine.program, "snapshotter", "catalog", self.lower, f"{self.base}/catalog"])
             with open(f"{self.base}/layers", "w") as file:
-                json.dump({"lowers": [self.lower], "upper": f"{self.base}/upper", "work": f"{self.base}/work", "usesUserAttributes": False}, file)
+                json.dump({"lowers": [self.lower], "catalogs": [f"{self.base}/catalog"], "upper": f"{self.base}/upper", "work": f"{self.base}/work", "usesUserAttributes": False}, file)
             command = [self.machine.program, "snapshotter", "union", "--layers", f"{self.base}/layers", self.target]
         else:
             command = ["fuse-overlayfs", "-f", "-o", f"lowerdir={self.lower},upperdir={self.base}/upper,workdir={self.base}/work", self.target]

@@ -64,6 +64,8 @@ class Writing:
     def look(self, machine, at, lower):
         """Without a name in the kernel's caches; what lies below is in the page cache."""
         machine.warm(lower)
+        # What was removed and written before is no debt of who comes next.
+        machine.run("sync")
         machine.forget_names()
         return {
             "find lower": machine.seconds(f"find {at} -printf '%s\\n'"),

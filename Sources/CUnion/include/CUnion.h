@@ -13,6 +13,9 @@ typedef struct cunion cunion;
 struct cunion_options {
   const char *const *lowers;  // nearest first
   size_t lower_count;
+  // Of each lower directory a file that `cunion_catalog` has made, or NULL. Names and attributes are read there instead of the directory, as long as it is of
+  // this directory: one that is not there, is damaged, or is of another is done without.
+  const char *const *catalogs;
   const char *upper;
   const char *work;  // on the same file system as `upper`, and not inside it; what an earlier server left in it is removed
   int user_xattr;    // marks are user.overlay.* instead of trusted.overlay.*
@@ -28,6 +31,10 @@ struct cunion_options {
 
 // Memory that outlives a server, as a descriptor; -1 and errno. Whoever holds it and the device can start a successor.
 int cunion_state(void);
+
+// Writes down what there is in a directory that nobody will write to any more, for unions over it: about 120 bytes a file. Only the whole file ever appears. 0 or
+// an errno: EAGAIN if the directory was changed meanwhile, ENAMETOOLONG if it is more than 128 levels deep. From any thread; blocks.
+int cunion_catalog(const char *directory, const char *file);
 
 // NULL with a sentence in `error` that names the path and the cause.
 cunion *cunion_open(const struct cunion_options *options, char *error, size_t error_size);

@@ -12,7 +12,7 @@ import SystemKit
 struct SnapshotterCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "snapshotter", abstract: "A snapshotter of ours as a plugin of any containerd.",
-    subcommands: [Serve.self, Keep.self, Union.self, WorkCommand.self])
+    subcommands: [Serve.self, Keep.self, Union.self, Catalog.self, WorkCommand.self])
 
   struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -162,6 +162,20 @@ struct SnapshotterCommand: AsyncParsableCommand {
       _ = open("/dev/null", O_WRONLY)
       mount.waitForEnd()
     }
+  }
+}
+
+extension SnapshotterCommand {
+  /// For unions that are mounted by hand: a server makes those of its own layers itself.
+  struct Catalog: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Write down the names and attributes of everything in a directory, for unions over it.", shouldDisplay: false)
+    @Argument(help: "A directory that nobody will write to any more.")
+    var directory: String
+    @Argument(help: "The file to write.")
+    var file: String
+
+    func run() throws { try UnionMount.catalog(directory, in: file) }
   }
 }
 
