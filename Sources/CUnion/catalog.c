@@ -8,7 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-_Static_assert(sizeof(struct catalog_head) % 8 == 0 && sizeof(struct catalog_directory) % 8 == 0 && sizeof(struct catalog_entry) % 8 == 0, "the sum is of words");
+_Static_assert(sizeof(struct catalog_head) % 8 == 0 && sizeof(struct catalog_directory) % 8 == 0, "the sum is of words");
+_Static_assert(sizeof(struct catalog_entry) % 8 == 0, "the sum is of words");
 
 // Against a file that was torn or has decayed, not against one that somebody has made to deceive: it is as trusted as the layer itself.
 uint64_t catalog_sum(const void *words, size_t size) {
@@ -25,7 +26,8 @@ static size_t after_sum(void) { return offsetof(struct catalog_head, sum) + size
 
 static int is_sound(const struct catalog *catalog, size_t size) {
   const struct catalog_head *head = catalog->head;
-  uint64_t whole = sizeof *head + (uint64_t)head->directories * sizeof(struct catalog_directory) + (uint64_t)head->entries * sizeof(struct catalog_entry) + head->names;
+  uint64_t lists = (uint64_t)head->directories * sizeof(struct catalog_directory) + (uint64_t)head->entries * sizeof(struct catalog_entry);
+  uint64_t whole = sizeof *head + lists + head->names;
   if (head->magic != CATALOG_MAGIC || head->size != size || whole != size || head->names % 8 || !head->directories) return 0;
   if (catalog_sum((const char *)head + after_sum(), size - after_sum()) != head->sum) return 0;
   for (uint32_t i = 0; i < head->directories; i++) {

@@ -55,8 +55,8 @@ final class UnionMounts: LayerStacking {
   /// Where the catalog of a lower directory is, if it has one: beside it.
   private static func catalog(_ lower: String) -> String { "\(lower[..<(lower.lastIndex(of: "/") ?? lower.startIndex)])/catalog" }
 
-  /// Writes down what there is in the directory of a snapshot that nobody writes to any more, so that unions on it need not ask the file system for each name. Without
-  /// it they are only slower.
+  /// Writes down what there is in the directory of a snapshot that nobody writes to any more, so that unions on it need not ask the file system for each
+  /// name. Without it they are only slower.
   func describe(_ directory: String, of snapshot: String) {
     if !isWanted { return }
     do { try UnionMount.catalog(directory, in: Self.catalog(directory)) } catch {
@@ -81,7 +81,8 @@ final class UnionMounts: LayerStacking {
         if let nearest = lowers.first { try Files.imitate(nearest, "\(own)/upper") }
       }
       let layers = UnionMount.Layers(
-        lowers: lowers, catalogs: lowers.map(Self.catalog), upper: writable ? upper : "\(own)/upper", work: "\(own)/work", usesUserAttributes: usesUserAttributes)
+        lowers: lowers, catalogs: lowers.map(Self.catalog), upper: writable ? upper : "\(own)/upper", work: "\(own)/work",
+        usesUserAttributes: usesUserAttributes)
       if let command {
         try spawn(command, layers, target, own)
         // One that was killed before it had mounted has said nothing either. What is put into a plain directory here would be lost.

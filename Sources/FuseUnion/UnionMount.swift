@@ -126,7 +126,8 @@ public final class UnionMount: Sendable {
       layers.upper.withCString { upper in
         layers.work.withCString { work in
           var options = cunion_options(
-            lowers: lowers.baseAddress, lower_count: count, catalogs: hasCatalogs ? lowers.baseAddress.map { $0 + count } : nil, upper: upper, work: work, user_xattr: layers.usesUserAttributes ? 1 : 0,
+            lowers: lowers.baseAddress, lower_count: count, catalogs: hasCatalogs ? lowers.baseAddress.map { $0 + count } : nil, upper: upper, work: work,
+            user_xattr: layers.usesUserAttributes ? 1 : 0,
             passthrough: passesThrough ? 1 : 0, has_state: state == nil ? 0 : 1, state: state ?? -1)
           return cunion_open(&options, &message, message.count)
         }

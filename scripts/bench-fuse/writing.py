@@ -26,36 +26,53 @@ class Writing:
         machine.run(["tar", "-C", tree, "-cf", archive, "."])
         many = machine.path("many")
         small_files(many, LOOKED_AT)
+        # Before anything is written: a disk that has still to write is in nobody's way.
         for number in range(rounds):
-            took = {}
             # What no file system that stands on it can be quicker than.
-            for step, value in self.look(machine, many, many).items():
-                self.report.time(f"{LOOKED_AT} files, {step}", "the directory itself", value)
-            for name in turns(["union", "fuse-overlayfs", "overlayfs"], number):
-                mount = self.mounted(machine, f"{name}-many", many, name)
-                mount.up(writable=True)
-                try:
-                    looked = self.look(machine, mount.target, many)
-                finally:
-                    mount.down()
-                shutil.rmtree(mount.base)
-                lower = machine.directory(f"{name}-lower")
-                machine.run(["cp", "-a", tree, f"{lower}/tree"])
-                mount = self.mounted(machine, name, lower, name)
-                mount.up(writable=True)
-                try:
-                    took[name] = looked | self.sample(machine, mount.target, lower, archive)
-                finally:
-                    mount.down()
-                shutil.rmtree(lower)
-                shutil.rmtree(mount.base)
-            for step, row in self.rows.items():
-                row.add(took["union"][step] / took["fuse-overlayfs"][step])
+            self.times({"the directory itself": self.look(machine, many, many)}, LOOKED_AT)
+            took = self.compare(machine, number, lambda name: self.look_through(machine, name, many))
+            self.times(took, LOOKED_AT)
+            self.add(took)
+        for number in range(rounds):
+            took = self.compare(machine, number, lambda name: self.write_to(machine, name, tree, archive))
+            self.times(took, FILES)
+            self.add(took)
             self.large.add(took["overlayfs"]["write"] / took["union"]["write"])
-            for name, values in took.items():
-                for step, value in values.items():
-                    files = LOOKED_AT if step in looked else FILES
-                    self.report.time(f"{files} files, {step}" if step != "write" else f"{MEBIBYTES} MiB, write", name, value)
+
+    @staticmethod
+    def compare(machine, number, measure):
+        return {name: measure(name) for name in turns(["union", "fuse-overlayfs", "overlayfs"], number)}
+
+    def add(self, took):
+        for step, value in took["union"].items():
+            if step in self.rows:
+                self.rows[step].add(value / took["fuse-overlayfs"][step])
+
+    def times(self, took, files):
+        for name, values in took.items():
+            for step, value in values.items():
+                self.report.time(f"{files} files, {step}" if step != "write" else f"{MEBIBYTES} MiB, write", name, value)
+
+    def look_through(self, machine, name, many):
+        mount = self.mounted(machine, f"{name}-many", many, name)
+        mount.up(writable=True)
+        try:
+            return self.look(machine, mount.target, many)
+        finally:
+            mount.down()
+            shutil.rmtree(mount.base)
+
+    def write_to(self, machine, name, tree, archive):
+        lower = machine.directory(f"{name}-lower")
+        machine.run(["cp", "-a", tree, f"{lower}/tree"])
+        mount = self.mounted(machine, name, lower, name)
+        mount.up(writable=True)
+        try:
+            return self.sample(machine, mount.target, lower, archive)
+        finally:
+            mount.down()
+            shutil.rmtree(lower)
+            shutil.rmtree(mount.base)
 
     @staticmethod
     def mounted(machine, place, lower, name):
@@ -64,8 +81,6 @@ class Writing:
     def look(self, machine, at, lower):
         """Without a name in the kernel's caches; what lies below is in the page cache."""
         machine.warm(lower)
-        # What was removed and written before is no debt of who comes next.
-        machine.run("sync")
         machine.forget_names()
         return {
             "find lower": machine.seconds(f"find {at} -printf '%s\\n'"),
