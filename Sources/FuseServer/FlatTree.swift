@@ -26,7 +26,7 @@ public final class FlatTree: @unchecked Sendable {
 
   /// Maps a file that `write` made. `dataLoss` if it is none.
   public init(path: String) throws(ContainerdError) {
-    do { map = try MappedFile(path: path) } catch { throw ContainerdError(error.errno == ENOENT ? .notFound : .unknown, "tree \(path): \(error)") }
+    do { map = try MappedFile(path: path) } catch { throw ContainerdError(error.code, "tree \(path): \(error)") }
     let bytes = map.bytes
     guard bytes.count >= TreeFile.head, Array(bytes[0..<8]) == TreeFile.magic else { throw ContainerdError(.dataLoss, "\(path): no tree") }
     let counts = (0..<TreeFile.sections).map { bytes.loadUnaligned(fromByteOffset: 8 + 8 * $0, as: UInt64.self) }

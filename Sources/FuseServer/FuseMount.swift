@@ -53,7 +53,7 @@ public final class FuseMount: Sendable {
       session = try FuseSession(
         form.transport, at: target, tree, opens: form.answersOpens, service.callbacks)
     } catch {
-      throw ContainerdError(error.errno == EPERM ? .permissionDenied : error.errno == ENOENT ? .notFound : .unknown, "\(target): \(error)")
+      throw ContainerdError(error.code, "\(target): \(error)")
     }
     service.attach(session)
     do {
@@ -78,7 +78,7 @@ public final class FuseMount: Sendable {
     do {
       session = try FuseSession(
         takingOver: device, state: descriptors.dropFirst().first, tree, service.callbacks)
-    } catch { throw ContainerdError(.unknown, "\(target): \(error)") }
+    } catch { throw ContainerdError(error.code, "\(target): \(error)") }
     service.attach(session)
     try begin(form.threads)
     // The session has its own copy of what is not the device.
@@ -188,5 +188,17 @@ public final class FuseMount: Sendable {
       return !closed
     }
     if mine { session.end() }
+  }
+}
+
+extension SystemError {
+  /// What it is to whoever wanted a mount.
+  var code: ContainerdError.Code {
+    switch errno {
+    case ENOENT: .notFound
+    case EPERM: .permissionDenied
+    case EMFILE, ENFILE, ENOMEM: .resourceExhausted
+    default: .unknown
+    }
   }
 }

@@ -70,6 +70,8 @@ final class LazyMounts: LayerPlaces {
   // MARK: one after another
 
   /// Goes on with what a server that has ended was serving. To be called before anything else: whoever waits for such a mount waits for us.
+  ///
+  /// A mount that cannot be served is let go, and who uses it is told ENOTCONN. For want of memory or descriptors none is: that is thrown, and it stays the keeper's.
   func takeOver() throws {
     guard let keeper else { return }
     defer { watchKeeper() }
@@ -89,10 +91,17 @@ final class LazyMounts: LayerPlaces {
         for layer in layers { shelf.fill(layer) }
       } catch {
         log("mount \(entry.name), which the keeper has, cannot be served: \(error)")
+        if Self.passes(error) { throw error }
         for descriptor in entry.descriptors { close(descriptor) }
         try keeper.drop(entry.name)
       }
     }
+  }
+
+  private static func passes(_ error: any Error) -> Bool {
+    if let error = error as? ContainerdError { return error.code == .resourceExhausted }
+    guard let error = error as? SystemError else { return false }
+    return [EMFILE, ENFILE, ENOMEM, EAGAIN].contains(error.errno)
   }
 
   /// A keeper that has ended is followed by another: without one a crash of this process would be the end of every mount.

@@ -31,6 +31,19 @@ public struct ImageUnpacker: Sendable {
   public func unpack(
     config: Descriptor, layers: [Descriptor], after beginning: Beginning? = nil, progress: @Sendable (Int, Int) -> Void = { _, _ in }
   ) async throws -> String {
+    var beginning = beginning
+    for _ in 0..<3 {
+      let top = try await make(config, layers, after: beginning, progress)
+      // What was there before us nobody had to keep until the label that `make` ends with; from there on it stays.
+      if try await exists(top) { return top }
+      beginning = nil
+    }
+    throw ContainerdError.unavailable("the layers of image config \(config.digest) were removed three times while they were unpacked")
+  }
+
+  private func make(
+    _ config: Descriptor, _ layers: [Descriptor], after beginning: Beginning?, _ progress: @Sendable (Int, Int) -> Void
+  ) async throws -> String {
     var prepared = beginning?.prepared
     let present = beginning?.present ?? 0
     do {

@@ -99,13 +99,15 @@ enum TarScanner {
 
   private static func attributes(_ header: OpaquePointer) -> [LayerIndex.Attribute] {
     var attributes: [LayerIndex.Attribute] = []
+    // libarchive tells the last record first, and of one attribute that comes twice the last counts.
+    var known: Set<String> = []
     archive_entry_xattr_reset(header)
     var name: UnsafePointer<CChar>?
     var value: UnsafeRawPointer?
     var count = 0
     while archive_entry_xattr_next(header, &name, &value, &count) == ARCHIVE_OK {
-      guard let name else { continue }
-      attributes.append(LayerIndex.Attribute(name: String(cString: name), value: Array(UnsafeRawBufferPointer(start: value, count: value == nil ? 0 : count))))
+      guard let name, case let text = String(cString: name), known.insert(text).inserted else { continue }
+      attributes.append(LayerIndex.Attribute(name: text, value: Array(UnsafeRawBufferPointer(start: value, count: value == nil ? 0 : count))))
     }
     return attributes.sorted { $0.name < $1.name }
   }

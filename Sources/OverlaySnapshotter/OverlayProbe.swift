@@ -29,10 +29,13 @@ enum OverlayProbe {
   private static var index: [String] { Files.exists("/sys/module/overlay/parameters/index") ? ["index=off"] : [] }
   private static let userAttributes = ["userxattr"]
 
+  private static let prefix = "probe-"
+
   private static func askAlone(_ root: String) -> Answer {
-    let base = "\(root)/probe-\(getpid())"
+    let base = "\(root)/\(prefix)\(getpid())"
+    removeLeftovers(root)
     defer {
-      // A probe left behind costs an empty directory; the next start removes it.
+      // What is left behind the next probe removes.
       try? Files.removeTree(base)
     }
     // The kernel keeps an overlay's marks in trusted.* attributes, which nobody may write in a user namespace: there the mount
@@ -40,6 +43,17 @@ enum OverlayProbe {
     let first = tried(index, base)
     guard case .fails = first else { return first }
     return tried(index + userAttributes, base)
+  }
+
+  /// What probes have left that were killed, the mount too; one of a process that lives is its own matter. A directory more does no harm: no error.
+  private static func removeLeftovers(_ root: String) {
+    guard let names = try? Files.names(in: root) else { return }
+    for name in names where name.hasPrefix(prefix) {
+      guard let pid = pid_t(name.dropFirst(prefix.count)), pid > 0, pid == getpid() || (kill(pid, 0) != 0 && clinux_errno() == ESRCH) else { continue }
+      _ = umount2("\(root)/\(name)/merged", Int32(MNT_DETACH) | Int32(UMOUNT_NOFOLLOW))
+      // Tried again by the next one.
+      try? Files.removeTree("\(root)/\(name)")
+    }
   }
 
   private static func tried(_ options: [String], _ base: String) -> Answer {

@@ -114,6 +114,20 @@ import Testing
     #expect(image.trace.count("applier.apply") == 1)
   }
 
+  /// What was unpacked before nobody need keep any more: it may be collected until the config's label keeps it.
+  @Test func layersThatAreRemovedBeforeTheyAreHeldAreMadeAgain() async throws {
+    let image = Image([1])
+    try await image.pull()
+    try await image.unpack()
+    let held = image.faults.count("content.update")
+    image.faults.addNext(.delay(.milliseconds(300)), to: "content.update")
+    let again = Task { try await image.unpack() }
+    while image.faults.count("content.update") == held { try await Task.sleep(for: .milliseconds(5)) }
+    try await image.snapshotter.remove(image.chain[0])
+    #expect(try await again.value == image.chain[0])
+    #expect(try await image.snapshots().keys.sorted() == image.chain && image.trace.count("applier.apply") == 2)
+  }
+
   @Test func aDuplicateLayerIsASnapshotEachTime() async throws {
     let image = Image([1, 2, 1])
     try await image.pull()

@@ -146,6 +146,14 @@ import Testing
     #expect(await scene.refusal { $0.add("bad", "0", pax: [("SCHILY.xattr.security.capability", [1, 2, 3])]) } == .invalidArgument)
   }
 
+  @Test func ofAnAttributeThatComesTwiceTheLastCounts() async throws {
+    try await scene.apply { tar in
+      let pax = [("SCHILY.xattr.user.note", "one"), ("SCHILY.xattr.user.other", "x"), ("SCHILY.xattr.user.note", "two")]
+      tar.add("file", "0", pax: pax.map { ($0, Array($1.utf8)) })
+    }
+    #expect(try attribute("file", "user.note") == Array("two".utf8) && attribute("file", "user.other") == Array("x".utf8))
+  }
+
   @Test func anOverlaysOwnMarksAreIgnored() async throws {
     try await scene.apply { tar in
       tar.add("d", "5", pax: [("SCHILY.xattr.trusted.overlay.opaque", Array("y".utf8)), ("SCHILY.xattr.user.overlay.opaque", Array("y".utf8))])

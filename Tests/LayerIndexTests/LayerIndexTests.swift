@@ -46,6 +46,17 @@ private let tar = "tar -c --sparse --format=pax --xattrs ."
     #expect(files > 64)
   }
 
+  @Test func ofAnAttributeThatComesTwiceTheLastCounts() throws {
+    let make = "d=$(mktemp -d) && echo x >$d/f && setfattr -n user.note -v one $d/f && setfattr -n user.notf -v two $d/f"
+    let blob = try bytes(scene.layer("\(make) && tar -c --format=pax --xattrs -C $d f | sed s/user.notf/user.note/ && rm -r $d"))
+    // In which order tar writes them is its own matter.
+    let text = String(decoding: blob, as: UTF8.self)
+    let (one, two) = (try #require(text.firstRange(of: "=one")), try #require(text.firstRange(of: "=two")))
+    let last = one.lowerBound < two.lowerBound ? "two" : "one"
+    let entry = try #require(try index(blob, plainType).entry(named: Array("f".utf8)))
+    #expect(entry.attributes == [LayerIndex.Attribute(name: "user.note", value: Array(last.utf8))])
+  }
+
   @Test func entriesAreWhatTheFilesAre() throws {
     let blob = try bytes(scene.layer(tar + " | gzip"))
     let index = try index(blob)

@@ -168,6 +168,17 @@ import Testing
     #expect(try OverlaySnapshotter.obstacle(root: "/proc/self")?.contains("/proc/self") == true)
   }
 
+  @Test func whatAKilledProbeHasLeftIsRemoved() throws {
+    let root = scratch.path + "/probed"
+    // No process has this number; that one lives.
+    let (dead, living) = ("\(root)/probe-\(Int32.max)", "\(root)/probe-1")
+    for name in ["\(dead)/lower", "\(dead)/upper", "\(dead)/work", "\(dead)/merged", living] { try Files.makeDirectories(name) }
+    try Mounts.mount(
+      type: "overlay", source: "overlay", target: "\(dead)/merged", options: ["lowerdir=\(dead)/lower", "upperdir=\(dead)/upper", "workdir=\(dead)/work"])
+    #expect(try OverlaySnapshotter.obstacle(root: root) == nil)
+    #expect(try Files.names(in: root) == ["probe-1"])
+  }
+
   /// As the kernel's overlay, so its directory: who commits what he has mounted goes on with it.
   @Test func whoHasItMountedKeepsTheWorkDirectory() async throws {
     let s = try snapshotter()

@@ -82,9 +82,10 @@ struct EntryMetadata {
     var name: UnsafePointer<CChar>?
     var value: UnsafeRawPointer?
     var size = 0
+    // libarchive tells the last record first, and of one attribute that comes twice the last counts.
+    var known: Set<String> = []
     while archive_entry_xattr_next(header, &name, &value, &size) == ARCHIVE_OK {
-      guard let name else { continue }
-      let text = String(cString: name)
+      guard let name, case let text = String(cString: name), known.insert(text).inserted else { continue }
       // An overlay's own marks would let an image rewrite the stack of layers.
       if text.hasPrefix("trusted.overlay.") || text.hasPrefix("user.overlay.") { continue }
       if set(name, value, size) != 0 {
