@@ -125,8 +125,24 @@ public final class FuseSnapshotter: Snapshotter {
     try await removeLeftovers()
     // What a start needs is not needed again.
     await pool.run { clinux_give_back() }
-    // It may take minutes, and nobody is served before this has returned.
+    // They may take minutes, and nobody is served before this has returned.
     if let graduation { Task { await graduation.run() } }
+    if makesUnions { Task { await describe(entries.filter { $0.info.kind == .committed }) } }
+  }
+
+  /// Layers that were committed before there were unions, or before a server was killed, have no catalog.
+  private func describe(_ layers: [SnapshotEntry]) async {
+    for layer in layers {
+      do {
+        try await pool.run { [overlay, unions] in
+          let directory = overlay.directory(layer.id)
+          if try LazyRecord.read(in: directory) != nil, !Graduation.isDone(directory) { return }
+          if !unions.isDescribed(overlay.upper(layer.id)), try !unions.known().contains(layer.id) {
+            unions.describe(overlay.upper(layer.id), of: layer.info.name)
+          }
+        }
+      } catch { log("snapshot \(layer.info.name) has no catalog: \(error)") }
+    }
   }
 
   // MARK: asking

@@ -60,9 +60,13 @@ final class UnionMounts: LayerStacking {
   func describe(_ directory: String, of snapshot: String) {
     if !isWanted { return }
     do { try UnionMount.catalog(directory, in: Self.catalog(directory)) } catch {
+      // Removed meanwhile.
+      if error.errno == ENOENT { return }
       log("snapshot \(snapshot) has no catalog, and unions on it list its directories: \(error)")
     }
   }
+
+  func isDescribed(_ directory: String) -> Bool { Files.exists(Self.catalog(directory)) }
 
   /// By what a union is known in which something is made for a snapshot.
   static func scratch(_ id: Int64) -> Int64 { -id }

@@ -413,6 +413,14 @@ PYTHON
   p containers rm union-later
   p tasks rm -f union >/dev/null
   p containers rm union
+  # A layer without one gets it at the next start.
+  local catalogs
+  catalogs=$(ls -d "$WORK"/snapshotter/snapshots/*/catalog | wc -l)
+  rm "$WORK"/snapshotter/snapshots/*/catalog
+  end snapshotter
+  start_snapshotter --stacking union
+  for _ in $(seq 100); do [ "$(find "$WORK/snapshotter/snapshots" -name catalog | wc -l)" -lt "$catalogs" ] || break; sleep 0.1; done
+  [ "$(find "$WORK/snapshotter/snapshots" -name catalog | wc -l)" = "$catalogs" ]
   forget_image
 }
 
