@@ -345,7 +345,8 @@ PYTHON
   jq -e '[.images[].layers[].here] | add < 12000000' "$WORK/status.json" || { cat "$WORK/status.json"; false; }
   run "$DAEMON" lazy status --root "$WORK/snapshotter"
   [[ "$output" == *RECORDED*"100 %"* ]] || { echo "$output"; false; }
-  p snapshots --snapshotter stargz rm looks
+  # ctr's views have no lease: containerd may have collected it.
+  p snapshots --snapshotter stargz rm looks || ! p snapshots --snapshotter stargz info looks
   run --separate-stderr p run --rm --snapshotter stargz "$(image)" second tail -n 1 /large/numbers
   [ "$output" = 300000 ]
   forget_image
