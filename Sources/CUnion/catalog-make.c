@@ -30,7 +30,7 @@ static void *extend(struct list *list, size_t size) {
     errno = EFBIG;
     return NULL;
   }
-  if (list->used + size > list->room) {
+  if (!list->bytes || list->used + size > list->room) {
     size_t room = list->room * 2 > list->used + size ? list->room * 2 : list->used + size + 65536;
     uint8_t *bytes = realloc(list->bytes, room);
     if (!bytes) return NULL;
@@ -39,7 +39,8 @@ static void *extend(struct list *list, size_t size) {
   }
   void *start = list->bytes + list->used;
   list->used += size;
-  return memset(start, 0, size);
+  memset(start, 0, size);
+  return start;
 }
 
 static struct catalog_entry *entries_of(struct maker *maker) { return (struct catalog_entry *)maker->entries.bytes; }
@@ -84,6 +85,10 @@ static int walk_into(struct maker *maker, int directory, uint32_t place, unsigne
   return walk(maker, fd, depth + 1);
 }
 
+static int is_unchanged(const struct stat *before, const struct stat *after) {
+  return before->st_ctim.tv_sec == after->st_ctim.tv_sec && before->st_ctim.tv_nsec == after->st_ctim.tv_nsec;
+}
+
 // Closes `fd`.
 static int walk(struct maker *maker, int fd, unsigned depth) {
   if (depth > DEEPEST) {
@@ -97,7 +102,8 @@ static int walk(struct maker *maker, int fd, unsigned depth) {
     close(fd);
     return ENOMEM;
   }
-  int error = 0;
+  struct stat before, after;
+  int error = fstat(fd, &before) < 0 ? errno : 0;
   errno = 0;
   for (struct dirent *entry; !error && (entry = readdir(list)); errno = 0)
     if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) error = add(maker, fd, entry->d_name);
@@ -111,6 +117,8 @@ static int walk(struct maker *maker, int fd, unsigned depth) {
     for (uint32_t i = first; i < first + count && !error; i++)
       if (S_ISDIR(entries_of(maker)[i].mode)) error = walk_into(maker, fd, i, depth);
   }
+  if (!error && fstat(fd, &after) < 0) error = errno;
+  if (!error && !is_unchanged(&before, &after)) error = EAGAIN;
   closedir(list);
   return error;
 }
@@ -120,13 +128,13 @@ static int save(struct maker *maker, const struct stat *about, const char *path)
   struct list parts[] = {maker->directories, maker->entries, maker->names};
   struct catalog_head head = {
       .magic = CATALOG_MAGIC, .size = sizeof head, .ino = about->st_ino, .changed = about->st_ctim.tv_sec,
-      .changed_nanoseconds = (uint32_t)about->st_ctim.tv_nsec, .directories = (uint32_t)(parts[0].used / sizeof(struct catalog_directory)),
+      .changed_nanoseconds = (uint32_t)about->st_ctim.tv_nsec, .uid = about->st_uid, .gid = about->st_gid, .directories = (uint32_t)(parts[0].used / sizeof(struct catalog_directory)),
       .entries = (uint32_t)(parts[1].used / sizeof(struct catalog_entry)), .names = (uint32_t)parts[2].used};
   for (int i = 0; i < 3; i++) head.size += parts[i].used;
   struct list whole = {0};
   uint8_t *bytes = head.size <= UINT32_MAX ? extend(&whole, head.size) : NULL;
   char fresh[PATH_MAX];
-  if (!bytes || snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh) {
+  if (!bytes || snprintf(fresh, sizeof fresh, "%s.XXXXXX", path) >= (int)sizeof fresh) {
     free(bytes);
     return bytes ? ENAMETOOLONG : EFBIG;
   }
@@ -135,8 +143,8 @@ static int save(struct maker *maker, const struct stat *about, const char *path)
     if (parts[i].used) memcpy(bytes + used, parts[i].bytes, parts[i].used);
   memcpy(bytes, &head, sizeof head);
   size_t from = offsetof(struct catalog_head, ino);
-  ((struct catalog_head *)bytes)->sum = catalog_sum(bytes + from, head.size - from);
-  int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), error = fd < 0 ? errno : 0;
+  ((struct catalog_head *)bytes)->sum = catalog_sum(CATALOG_SUM, bytes + from, head.size - from);
+  int fd = mkostemp(fresh, O_CLOEXEC), error = fd < 0 ? errno : 0;
   for (size_t done = 0; !error && done < head.size;) {
     ssize_t count = write(fd, bytes + done, head.size - done);
     if (count < 0 && errno != EINTR) error = errno;
@@ -157,7 +165,7 @@ int cunion_catalog(const char *directory, const char *file) {
   int copy = fstat(fd, &before) < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
   int error = copy < 0 ? errno : walk(&maker, copy, 0);
   if (!error && fstat(fd, &after) < 0) error = errno;
-  if (!error && (before.st_ctim.tv_sec != after.st_ctim.tv_sec || before.st_ctim.tv_nsec != after.st_ctim.tv_nsec)) error = EAGAIN;
+  if (!error && !is_unchanged(&before, &after)) error = EAGAIN;
   if (!error) error = save(&maker, &after, file);
   close(fd);
   free(maker.directories.bytes);

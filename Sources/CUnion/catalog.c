@@ -12,9 +12,8 @@ _Static_assert(sizeof(struct catalog_head) % 8 == 0 && sizeof(struct catalog_dir
 _Static_assert(sizeof(struct catalog_entry) % 8 == 0, "the sum is of words");
 
 // Against a file that was torn or has decayed, not against one that somebody has made to deceive: it is as trusted as the layer itself.
-uint64_t catalog_sum(const void *words, size_t size) {
+uint64_t catalog_sum(uint64_t sum, const void *words, size_t size) {
   const uint64_t *word = words;
-  uint64_t sum = 14695981039346656037ull;
   for (size_t i = 0; i < size / 8; i++) {
     sum = (sum ^ word[i]) * 0x9e3779b97f4a7c15ull;
     sum ^= sum >> 29;
@@ -22,14 +21,30 @@ uint64_t catalog_sum(const void *words, size_t size) {
   return sum;
 }
 
-static size_t after_sum(void) { return offsetof(struct catalog_head, sum) + sizeof(uint64_t); }
+// Reads all of it, which a mapping would answer with a signal if the disk cannot.
+static int is_whole(int fd, size_t size) {
+  _Alignas(uint64_t) uint8_t bytes[32768];
+  const size_t head = offsetof(struct catalog_head, sum) + sizeof(uint64_t);
+  uint64_t expected = 0, sum = CATALOG_SUM;
+  for (size_t done = 0; done < size;) {
+    size_t want = size - done < sizeof bytes ? size - done : sizeof bytes, from = done ? 0 : head;
+    for (size_t got = 0; got < want;) {
+      ssize_t count = pread(fd, bytes + got, want - got, (off_t)(done + got));
+      if (count <= 0) return 0;
+      got += (size_t)count;
+    }
+    if (!done) memcpy(&expected, bytes + head - sizeof expected, sizeof expected);
+    sum = catalog_sum(sum, bytes + from, want - from);
+    done += want;
+  }
+  return sum == expected;
+}
 
 static int is_sound(const struct catalog *catalog, size_t size) {
   const struct catalog_head *head = catalog->head;
   uint64_t lists = (uint64_t)head->directories * sizeof(struct catalog_directory) + (uint64_t)head->entries * sizeof(struct catalog_entry);
   uint64_t whole = sizeof *head + lists + head->names;
   if (head->magic != CATALOG_MAGIC || head->size != size || whole != size || head->names % 8 || !head->directories) return 0;
-  if (catalog_sum((const char *)head + after_sum(), size - after_sum()) != head->sum) return 0;
   for (uint32_t i = 0; i < head->directories; i++) {
     const struct catalog_directory *one = &catalog->directories[i];
     if (one->first > head->entries || one->count > head->entries - one->first) return 0;
@@ -49,7 +64,7 @@ int catalog_open(struct catalog *catalog, const char *path, int directory) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return -1;
   void *start = MAP_FAILED;
-  if (fstat(fd, &file) == 0 && file.st_size >= (off_t)sizeof(struct catalog_head) && file.st_size % 8 == 0)
+  if (fstat(fd, &file) == 0 && file.st_size >= (off_t)sizeof(struct catalog_head) && file.st_size % 8 == 0 && is_whole(fd, (size_t)file.st_size))
     start = mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   close(fd);
   if (start == MAP_FAILED) return -1;
@@ -60,7 +75,7 @@ int catalog_open(struct catalog *catalog, const char *path, int directory) {
   size_t size = (size_t)file.st_size;
   const struct catalog_head *head = start;
   if (is_sound(catalog, size) && fstat(directory, &about) == 0 && about.st_ino == head->ino && about.st_ctim.tv_sec == head->changed &&
-      about.st_ctim.tv_nsec == head->changed_nanoseconds)
+      about.st_ctim.tv_nsec == head->changed_nanoseconds && about.st_uid == head->uid && about.st_gid == head->gid)
     return 0;
   munmap(start, size);
   *catalog = (struct catalog){0};

@@ -9,15 +9,18 @@
 #include <sys/stat.h>
 
 #define CATALOG_MAGIC 0x31676f6c61746163ull
+#define CATALOG_SUM 14695981039346656037ull  // of nothing
 
 // The attribute by which a directory hides what lies below it: trusted.overlay.opaque, user.overlay.opaque.
 enum { CATALOG_OPAQUE_TRUSTED = 1, CATALOG_OPAQUE_USER = 2 };
 
 struct catalog_head {
   uint64_t magic, size, sum;  // `sum`: of all that follows it
-  uint64_t ino;               // of the directory; with its last change it tells that this is still the one
+  // Of the directory: its number and last change tell that this is still the one, its owner that whoever made this saw it as whoever reads it does (user namespaces).
+  uint64_t ino;
   int64_t changed;
   uint32_t changed_nanoseconds;
+  uint32_t uid, gid;
   uint32_t directories, entries, names;  // `names`: bytes, a multiple of 8
 };
 
@@ -51,4 +54,4 @@ const struct catalog_entry *catalog_entry(const struct catalog *, uint32_t numbe
 const char *catalog_name(const struct catalog *, const struct catalog_entry *);
 uint32_t catalog_find(const struct catalog *, uint32_t directory, const char *name, size_t length);
 void catalog_stat(const struct catalog_entry *, struct stat *);
-uint64_t catalog_sum(const void *words, size_t size);
+uint64_t catalog_sum(uint64_t sum, const void *words, size_t size);

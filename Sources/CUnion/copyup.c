@@ -167,7 +167,7 @@ static int copy_nameless(struct worker *worker, uint32_t number) {
   cunion *tree = worker->tree;
   struct stat from;
   char temporary[24];
-  int error = node_stat(tree, number, &from);
+  int error = node_ask(tree, number, &from);
   if (error) return error;
   if (!S_ISREG(from.st_mode)) return ESTALE;
   temporary_name(tree, temporary);
@@ -196,7 +196,7 @@ static int copy_up_one(struct worker *worker, uint32_t number, int without_data)
   const struct node *node = node_at(tree, number);
   uint32_t parent = slot_at(tree, node->name)->parent;
   struct stat from, above;
-  int error = node_stat(tree, number, &from);
+  int error = node_ask(tree, number, &from);
   if (error) return error;
   char temporary[24];
   temporary_name(tree, temporary);

@@ -69,6 +69,19 @@ static int open_handle(struct worker *worker, uint32_t number, int fd, int write
   return 0;
 }
 
+// What nobody may do somebody has done if a lower file is another than its catalog says: it is believed no more.
+static void compare(struct worker *worker, uint32_t number, int fd) {
+  cunion *tree = worker->tree;
+  const struct node *node = node_at(tree, number);
+  const struct catalog_entry *entry = node_catalogued(tree, node);
+  struct stat file, told;
+  if (!entry || fstat(fd, &file) < 0) return;
+  catalog_stat(entry, &told);
+  if (file.st_size == told.st_size && file.st_ctim.tv_sec == told.st_ctim.tv_sec && file.st_ctim.tv_nsec == told.st_ctim.tv_nsec) return;
+  slot_edit(tree, node->name)->catalogued = 0;
+  forget_attributes(worker, number);
+}
+
 static void push(struct worker *worker, uint32_t number, int fd) {
   struct node *node = node_own(worker->tree, number);
   // Somebody who is reading it may hold its pages, and wait for this thread.
@@ -120,6 +133,7 @@ static void push_next(struct worker *worker, uint32_t number) {
   if (next->layer == UPPER || !next->lookups || next->cached || next->passed || next->state & NODE_PUSHED) return;
   int fd = node_open(tree, after, O_RDONLY | O_NOATIME | O_NONBLOCK);
   if (fd < 0) return;
+  compare(worker, after, fd);
   push(worker, after, fd);
   close(fd);
 }
@@ -147,6 +161,7 @@ void do_open(struct worker *worker, const void *body, size_t size) {
     if (fd < 0 && errno == EPERM && flags & O_NOATIME) fd = node_open(tree, number, O_RDONLY | O_NONBLOCK);
     if (fd < 0) return fail(worker, errno);
   }
+  if (fd >= 0) compare(worker, number, fd);
   if (cut && in->open_flags & FUSE_OPEN_KILL_SUIDGID) clear_privileges(fd);
   if ((error = open_handle(worker, number, fd, writes, &out))) return fail(worker, error);
   if (writes)

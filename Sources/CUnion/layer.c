@@ -125,7 +125,14 @@ const struct catalog_entry *catalogued(const cunion *tree, const struct slot *sl
   return slot->catalogued && slot->layer != UPPER ? catalog_entry(&tree->layers[slot->layer].catalog, slot->catalogued) : NULL;
 }
 
-int node_stat(cunion *tree, uint32_t number, struct stat *out) {
+// The same of a file, if its first name is still one of a lower layer.
+const struct catalog_entry *node_catalogued(cunion *tree, const struct node *node) {
+  const struct slot *slot = node->name && node->fd < 0 ? slot_at(tree, node->name) : NULL;
+  return slot && slot->layer == layer_of(node) ? catalogued(tree, slot) : NULL;
+}
+
+// From the file itself, whatever a catalog says.
+int node_ask(cunion *tree, uint32_t number, struct stat *out) {
   const struct node *node = node_at(tree, number);
   int failed;
   if (node->fd >= 0) {
@@ -136,16 +143,18 @@ int node_stat(cunion *tree, uint32_t number, struct stat *out) {
     return ESTALE;
   } else {
     const struct slot *slot = slot_at(tree, node->name);
-    const struct catalog_entry *entry = slot->layer == layer_of(node) ? catalogued(tree, slot) : NULL;
-    if (entry) {
-      catalog_stat(entry, out);
-      return 0;
-    }
     int parent = layer_reach(tree, slot->parent, layer_of(node));
     if (parent < 0) return errno;
     failed = fstatat(parent, name_of(tree, slot), out, AT_SYMLINK_NOFOLLOW);
   }
   return failed ? errno : 0;
+}
+
+int node_stat(cunion *tree, uint32_t number, struct stat *out) {
+  const struct catalog_entry *entry = node_catalogued(tree, node_at(tree, number));
+  if (!entry) return node_ask(tree, number, out);
+  catalog_stat(entry, out);
+  return 0;
 }
 
 // A descriptor of one's own. -1 and errno.

@@ -95,6 +95,9 @@ void do_readdir(struct worker *worker, const void *body, size_t size) {
   if (node->flags & NODE_DEAD) return answer(worker, NULL, 0);
   int error = directory_load(tree, number);
   if (error) return fail(worker, error);
+  // That stands by itself. Undone with an answer that the kernel has, a successor might come to the names in another order, and number other files the same.
+  pause_change(worker);
+  begin_change(worker);
   struct listing list = {worker->out, 0, in->size < LARGEST_WRITE ? in->size : LARGEST_WRITE, worker->request->opcode == FUSE_READDIRPLUS};
   uint64_t offset = in->offset;
   if (offset == 0 && append(&list, ".", 1, 1, node->ino, S_IFDIR)) offset = 1;

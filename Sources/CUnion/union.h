@@ -222,6 +222,8 @@ int layer_reach(cunion *, uint32_t node, uint16_t layer);
 void layer_forget(cunion *, const struct node *);
 int place_of(cunion *, const struct node *, uint16_t layer);
 const struct catalog_entry *catalogued(const cunion *, const struct slot *);
+const struct catalog_entry *node_catalogued(cunion *, const struct node *);
+int node_ask(cunion *, uint32_t number, struct stat *);
 int node_stat(cunion *, uint32_t number, struct stat *);
 int node_open(cunion *, uint32_t number, int flags);
 void node_let_go(cunion *, uint32_t number);

@@ -127,21 +127,23 @@ public final class FuseSnapshotter: Snapshotter {
     await pool.run { clinux_give_back() }
     // They may take minutes, and nobody is served before this has returned.
     if let graduation { Task { await graduation.run() } }
-    if makesUnions { Task { await describe(entries.filter { $0.info.kind == .committed }) } }
+    Task { await describe(entries.filter { $0.info.kind == .committed }.map { ($0.id, $0.info.name) }) }
   }
 
-  /// Layers that were committed before there were unions, or before a server was killed, have no catalog.
-  private func describe(_ layers: [SnapshotEntry]) async {
-    for layer in layers {
+  /// Makes catalogs of committed layers that have none: of what was just committed, or was before there were unions, or before a server was killed.
+  private func describe(_ layers: [(id: Int64, name: String)]) async {
+    if !makesUnions { return }
+    for (id, name) in layers {
       do {
         try await pool.run { [overlay, unions] in
-          let directory = overlay.directory(layer.id)
+          let directory = overlay.directory(id)
           if try LazyRecord.read(in: directory) != nil, !Graduation.isDone(directory) { return }
-          if !unions.isDescribed(overlay.upper(layer.id)), try !unions.known().contains(layer.id) {
-            unions.describe(overlay.upper(layer.id), of: layer.info.name)
-          }
+          // While somebody may still write through a union, or through an overlay that the kernel has mounted, nothing about it lasts.
+          if unions.isDescribed(overlay.upper(id)) || overlay.wasMounted(id) { return }
+          if try !unions.known().contains(id) { unions.describe(overlay.upper(id), of: name) }
+          clinux_give_back()
         }
-      } catch { log("snapshot \(layer.info.name) has no catalog: \(error)") }
+      } catch { log("snapshot \(name) has no catalog: \(error)") }
     }
   }
 
@@ -204,10 +206,8 @@ public final class FuseSnapshotter: Snapshotter {
     // It is committed, whatever becomes of its mount; what is left is tried again by `cleanup`.
     if let made {
       do {
-        try await pool.run { [unions, overlay] in
-          // While somebody still writes through it nothing about it lasts.
-          if try unions.letGo(made.id, patience: 200) { unions.describe(overlay.upper(made.id), of: name) }
-        }
+        // Who commits waits for none of it: the client goes on with the next layer.
+        if try await pool.run({ [unions] in try unions.letGo(made.id, patience: 200) }) { Task { await describe([(made.id, name)]) } }
       } catch { log("the union of snapshot \(name) is not taken away yet: \(error)") }
     }
     later.ended(key)
@@ -437,15 +437,18 @@ public final class FuseSnapshotter: Snapshotter {
     let known = try await pool.run { [mounts, unions] in (mounts: try mounts.known(), unions: try unions.known()) }
     let entries = try await overlay.entries()
     let (rows, committed) = (Set(entries.map(\.id)), Set(entries.filter { $0.info.kind == .committed }.map(\.id)))
-    try await pool.run { [mounts, unions, log] in
+    let ended = try await pool.run { [mounts, unions, log] in
+      var ended: Set<Int64> = []
       for id in known.mounts where !rows.contains(id) { try mounts.drop(id) }
       for id in known.unions {
         // One that cannot be taken away keeps no other, nor the server from beginning.
         do {
-          if !rows.contains(abs(id)) { try unions.drop(id, force: true) } else if committed.contains(id) { try unions.letGo(id, patience: 0) }
+          if !rows.contains(abs(id)) { try unions.drop(id, force: true) } else if committed.contains(id), try unions.letGo(id, patience: 0) { ended.insert(id) }
         } catch { log("the union of snapshot \(id) is not taken away yet: \(error)") }
       }
+      return ended
     }
+    await describe(entries.filter { ended.contains($0.id) }.map { ($0.id, $0.info.name) })
     try await removeLayers(Set(try await pool.run { [shelf] in try shelf.digests() }))
   }
 

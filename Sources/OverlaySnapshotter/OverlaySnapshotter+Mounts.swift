@@ -36,7 +36,7 @@ extension OverlaySnapshotter {
 
   /// Whether the kernel has had an overlay that writes there, and maybe has it still, if it can have one: two that write into one directory contradict each
   /// other. It makes this directory when it mounts one.
-  private func wasMounted(_ id: Int64) -> Bool { Files.exists("\(directory(id))/work/work") }
+  public func wasMounted(_ id: Int64) -> Bool { Files.exists("\(directory(id))/work/work") }
 
   /// Directories of the parents, nearest first.
   private func lowers(of entry: SnapshotEntry) throws -> [String] {

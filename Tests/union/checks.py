@@ -159,6 +159,18 @@ def catalogued(program, options, base):
     # What nobody may do, and by which it shows where names come from.
     clauses.put(f"{lower}/deep/late", "two")
     told["of what was added below"] = shown("-C")
+    # Nor may anybody write to a file. Who opens it reads all of it, and no copy of it is cut.
+    for name in ("early", "late"):
+        clauses.put(f"{lower}/deep/{name}", "three")
+    mount = Mount(program, place, ["-C", *(o for o in options if o != "-c")])
+    read = clauses.get(f"{mount.target}/deep/early")
+    problem = mount.end()
+    mount = Mount(program, place, ["-C", *(o for o in options if o != "-c")])
+    os.chmod(f"{mount.target}/deep/early", 0o600)
+    problem = problem or mount.end()
+    if problem or (read, clauses.get(f"{place}/upper/deep/early")) != (b"three", b"three"):
+        return problem or f"a file that was written to: {read}, copied {clauses.get(f'{place}/upper/deep/early')}"
+    shutil.rmtree(f"{place}/upper/deep")
     with open(catalog, "rb") as file:
         whole = file.read()
     for what, damaged in (("torn", whole[:-8]), ("empty", b""), ("with another byte", whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]), ("too long", whole + bytes(8))):

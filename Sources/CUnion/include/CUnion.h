@@ -13,8 +13,8 @@ typedef struct cunion cunion;
 struct cunion_options {
   const char *const *lowers;  // nearest first
   size_t lower_count;
-  // Of each lower directory a file that `cunion_catalog` has made, or NULL. Names and attributes are read there instead of the directory, as long as it is of
-  // this directory: one that is not there, is damaged, or is of another is done without.
+  // Of each lower directory a file that `cunion_catalog` has made, or NULL. Names and attributes are read there instead of the directory, if it is of this
+  // directory: one that is not there, is damaged, or is of another is done without. While the union lives it may be removed, and not be written to.
   const char *const *catalogs;
   const char *upper;
   const char *work;  // on the same file system as `upper`, and not inside it; what an earlier server left in it is removed
@@ -33,7 +33,8 @@ struct cunion_options {
 int cunion_state(void);
 
 // Writes down what there is in a directory that nobody will write to any more, for unions over it: about 120 bytes a file. Only the whole file ever appears. 0 or
-// an errno: EAGAIN if the directory was changed meanwhile, ENAMETOOLONG if it is more than 128 levels deep. From any thread; blocks.
+// an errno: EAGAIN if a directory in it was changed meanwhile, ENAMETOOLONG if it is more than 128 levels deep. That a file was written to meanwhile is not seen, and
+// found when it is opened. From any thread; blocks.
 int cunion_catalog(const char *directory, const char *file);
 
 // NULL with a sentence in `error` that names the path and the cause.
