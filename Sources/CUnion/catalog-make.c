@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -128,8 +127,8 @@ static int save(struct maker *maker, const struct stat *about, const char *path)
   struct list parts[] = {maker->directories, maker->entries, maker->names};
   struct catalog_head head = {
       .magic = CATALOG_MAGIC, .size = sizeof head, .ino = about->st_ino, .changed = about->st_ctim.tv_sec,
-      .changed_nanoseconds = (uint32_t)about->st_ctim.tv_nsec, .uid = about->st_uid, .gid = about->st_gid, .directories = (uint32_t)(parts[0].used / sizeof(struct catalog_directory)),
-      .entries = (uint32_t)(parts[1].used / sizeof(struct catalog_entry)), .names = (uint32_t)parts[2].used};
+      .changed_nanoseconds = (uint32_t)about->st_ctim.tv_nsec, .uid = about->st_uid, .gid = about->st_gid,
+      .directories = (uint32_t)(parts[0].used / sizeof(struct catalog_directory)), .entries = (uint32_t)(parts[1].used / sizeof(struct catalog_entry)), .names = (uint32_t)parts[2].used};
   for (int i = 0; i < 3; i++) head.size += parts[i].used;
   struct list whole = {0};
   uint8_t *bytes = head.size <= UINT32_MAX ? extend(&whole, head.size) : NULL;
@@ -159,15 +158,16 @@ static int save(struct maker *maker, const struct stat *about, const char *path)
 
 int cunion_catalog(const char *directory, const char *file) {
   struct maker maker = {0};
-  struct stat before, after;
+  // As it is before: whatever changes it from here on makes the catalog one of another directory.
+  struct stat about;
   int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return errno;
-  int copy = fstat(fd, &before) < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  int error = copy < 0 ? errno : walk(&maker, copy, 0);
-  if (!error && fstat(fd, &after) < 0) error = errno;
-  if (!error && !is_unchanged(&before, &after)) error = EAGAIN;
-  if (!error) error = save(&maker, &after, file);
-  close(fd);
+  int error = fstat(fd, &about) < 0 ? errno : 0;
+  if (error)
+    close(fd);
+  else
+    error = walk(&maker, fd, 0);
+  if (!error) error = save(&maker, &about, file);
   free(maker.directories.bytes);
   free(maker.entries.bytes);
   free(maker.names.bytes);

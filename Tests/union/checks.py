@@ -150,6 +150,11 @@ def catalogued(program, options, base):
     os.makedirs(f"{lower}/deep")
     clauses.put(f"{lower}/deep/early", "one")
 
+    mount = Mount(program, f"{place}/bare", ["-c", *(o for o in options if o != "-c")])
+    problem = mount.end()
+    if problem or not os.path.exists(f"{place}/bare/work.catalog-0"):
+        return problem or "an empty directory has no catalog"
+
     def shown(option):
         mount = Mount(program, place, [option, *(o for o in options if o != "-c")])
         names = sorted(os.listdir(f"{mount.target}/deep")), os.path.exists(f"{mount.target}/new")

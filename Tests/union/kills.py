@@ -271,13 +271,45 @@ def kills(program, options, base, kill):
     return "\n".join(problems + ([problem] if problem else [])) or None
 
 
+def listed_again(program, options, base):
+    """Killed when it has just listed a directory, and its successor has no catalog: names are told in another order then, and must lead to the same files."""
+    for name in ("one", "other"):
+        os.makedirs(f"{base}/lower/{name}")
+        for number in range(600):
+            with open(f"{base}/lower/{name}/{number}", "w") as file:
+                file.write(f"{name}/{number}")
+    for answers in range(4, 12):
+        mount = Mount(program, base, ["-w", str(answers), *options])
+        # The first server has read it then.
+        os.listdir(mount.target)
+        if os.path.exists(f"{base}/work.catalog-0"):
+            os.remove(f"{base}/work.catalog-0")
+        wrong = []
+        for name in ("one", "other"):
+            for number in sorted(os.listdir(f"{mount.target}/{name}")):
+                with open(f"{mount.target}/{name}/{number}") as file:
+                    if file.read() != f"{name}/{number}":
+                        wrong.append(f"{name}/{number}")
+        problem = mount.end()
+        if wrong or problem:
+            return problem or f"after answer {answers}: {len(wrong)} files are others, {wrong[0]} for one"
+        if mount.process.stdout.read() != "killed 1\n":
+            return f"after answer {answers}: nobody was killed"
+    return None
+
+
 def main():
     program, options = sys.argv[1], [o for o in sys.argv[2:] if o.startswith("-")]
-    tests = (("at any moment", at_any_moment), ("between system calls", between_calls))
+    tests = [
+        ("at any moment", lambda base: kills(program, options, base, at_any_moment)),
+        ("between system calls", lambda base: kills(program, options, base, between_calls)),
+    ]
+    if "-c" in options:
+        tests.append(("when it has just answered", lambda base: listed_again(program, options, base)))
     failures = 0
-    for number, (when, kill) in enumerate(tests, 1):
+    for number, (when, test) in enumerate(tests, 1):
         base = tempfile.mkdtemp(prefix="union-kills-")
-        problem = kills(program, options, base, kill)
+        problem = test(base)
         shutil.rmtree(base, ignore_errors=True)
         failures += bool(problem)
         print(f"{'not ok' if problem else 'ok'} {number} - a server that is killed {when} is not missed ({' '.join(options)})", flush=True)

@@ -1,8 +1,10 @@
-// mount-union [-u] [-p] [-c | -C] [-l] [-k] [-s seed] [-t threads] lower[:lower...] upper work target: mounts a union, says "mounted", and serves until it is unmounted.
+// mount-union [-u] [-p] [-c | -C] [-l] [-k] [-s seed] [-w answers] [-t threads] lower[:lower...] upper work target:
+// mounts a union, says "mounted", and serves until it is unmounted.
 // -c: with catalogs, made before; of every other lower directory only if there are several. -C: with those that are there.
 // -l: through libfuse.
 // -k: this process holds what outlives a server, and starts another server whenever one is killed.
 // -s SEED: and it kills each itself, just before or just after a system call that may change something, until SIGUSR1 comes. Then it says how often it did.
+// -w N: and it kills one, once, when that has just given its Nth answer.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -66,6 +68,7 @@ static int run_child(const struct cunion_options *options) {
 }
 
 static unsigned seed;
+static long answers;
 static volatile sig_atomic_t calm;
 
 static void be_calm(int number) {
@@ -102,7 +105,12 @@ static int watch(pid_t child, int go, unsigned *kills) {
       signal = 0;
       if (ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof call, &call) > 0) {
         if (call.op == PTRACE_SYSCALL_INFO_ENTRY) calls[thread & 0xffff] = (long)call.entry.nr;
-        if (!calm && is_of_interest(calls[thread & 0xffff]) && --left == 0) {
+        int is_due;
+        if (answers > 0)
+          is_due = call.op == PTRACE_SYSCALL_INFO_EXIT && calls[thread & 0xffff] == SYS_writev && --answers == 0 && (calm = 1);
+        else
+          is_due = !calm && is_of_interest(calls[thread & 0xffff]) && --left == 0;
+        if (is_due) {
           kill(child, SIGKILL);
           ++*kills;
         }
@@ -168,18 +176,19 @@ static int find_catalogs(struct cunion_options *options, int makes) {
 int main(int count, char **arguments) {
   struct cunion_options options = {0};
   int keeps = 0, through_libfuse = 0, catalogs = 0, option;
-  while ((option = getopt(count, arguments, "upcClks:t:")) != -1) {
+  while ((option = getopt(count, arguments, "upcClks:w:t:")) != -1) {
     if (option == 'u') options.user_xattr = 1;
     if (option == 'p') options.passthrough = 1;
     if (option == 'c' || option == 'C') catalogs = option;
     if (option == 'l') through_libfuse = 1;
     if (option == 'k') keeps = 1;
     if (option == 's') keeps = (int)(seed = (unsigned)atoi(optarg));
+    if (option == 'w') keeps = (int)(seed = 1), answers = atol(optarg);
     if (option == 't') threads = atoi(optarg);
     if (option == '?') return 2;
   }
   if (count - optind != 4 || threads < 1 || threads > 64) {
-    fprintf(stderr, "usage: mount-union [-u] [-p] [-c | -C] [-l] [-k] [-s seed] [-t threads] lower[:lower...] upper work target\n");
+    fprintf(stderr, "usage: mount-union [-u] [-p] [-c | -C] [-l] [-k] [-s seed] [-w answers] [-t threads] lower[:lower...] upper work target\n");
     return 2;
   }
   const char *lowers[256];
