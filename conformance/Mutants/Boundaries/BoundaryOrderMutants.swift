@@ -189,8 +189,19 @@ extension BoundaryMutants {
         do { try await unpack(reference, parts) } catch { throw last.now ?? error }
       }
     },
-    snapshots("LB60", "what is there is never found", kills: ["failures.lost-answers"], symptom: "the next attempt failed") {
-      $0.onStat = { _, key in throw ContainerdError.notFound("snapshot \(key)") }
+    snapshots(
+      "LB60", "what is there is found only by the attempt that was told of its commit", kills: ["failures.lost-answers"],
+      symptom: "the next attempt failed"
+    ) {
+      let told = Kept<Set<String>>([])
+      $0.onCommit = { base, name, key, labels in
+        try await base.commit(name, key: key, labels: labels)
+        told.with { _ = $0.insert(name) }
+      }
+      $0.onStat = { base, key in
+        guard told.now.contains(key) else { throw ContainerdError.notFound("snapshot \(key)") }
+        return try await base.stat(key)
+      }
     },
     content("LB61", "what has arrived of a blob is thrown away", kills: ["retry.resumes"], symptom: "from its beginning again") {
       $0.onWriter = { base, ref, expected in
