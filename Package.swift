@@ -30,6 +30,7 @@ let swiftProtobuf = product("SwiftProtobuf", "swift-protobuf")
 let nioCore = product("NIOCore", "swift-nio")
 let nioPosix = product("NIOPosix", "swift-nio")
 let nioHTTP1 = product("NIOHTTP1", "swift-nio")
+let nioHTTP2 = product("NIOHTTP2", "swift-nio-http2")
 let nioSSL = product("NIOSSL", "swift-nio-ssl")
 let nioEmbedded = product("NIOEmbedded", "swift-nio")
 let grdb = product("GRDB", "GRDB.swift")
@@ -156,10 +157,10 @@ let network: [Target] = [
   module("MetricsServer", ["Protocols", nioCore, nioHTTP1, nioPosix]),
   module("DaemonConfiguration", ["Protocols", tomlKit]),
   module("ContainerdAPI", [grpcCore, grpcProtobuf, swiftProtobuf], settings: generated),
-  module("PingShield", [nioCore]),
-  module("GRPCTransport", ["PingShield", grpcCore, grpcPosix, nioCore, nioPosix]),
+  module("FrameShield", [nioCore]),
+  module("GRPCTransport", ["FrameShield", grpcCore, grpcPosix, nioCore, nioHTTP2, nioPosix]),
   module("WireMapping", ["ContainerdAPI", "Protocols", grpcCore, swiftProtobuf]),
-  module("ContainerdClient", ["ContainerdAPI", "WireMapping", "PingShield", "Protocols", grpcCore, grpcPosix, swiftProtobuf, nioCore]),
+  module("ContainerdClient", ["ContainerdAPI", "WireMapping", "FrameShield", "Protocols", grpcCore, grpcPosix, swiftProtobuf, nioCore]),
   module("GRPCFrontend", ["ContainerdAPI", "WireMapping", "Protocols", grpcCore, swiftProtobuf, logging]),
   module("ShimRuntime", ["Protocols", "SystemKit", "CLinux", "BlockingIO", "ContainerdAPI", swiftProtobuf, nioCore, nioPosix, logging]),
   .executableTarget(
@@ -177,7 +178,7 @@ let network: [Target] = [
     "ConformanceWireSuites",
     [
       "ConformanceSuites", "ConformanceModels", "Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "ContainerdAPI", "WireMapping",
-      "ContainerdClient", "PingShield",
+      "ContainerdClient", "FrameShield",
       grpcCore, grpcPosix, swiftProtobuf, nioCore, nioPosix, nioHTTP1,
     ], path: "conformance/Wire"),
   module(
@@ -235,7 +236,7 @@ let network: [Target] = [
       "Protocols",
       "TestSupport",
     ]),
-  tests("GRPCTransportTests", ["GRPCTransport", "PingShield", grpcCore, grpcPosix, nioCore, nioPosix, nioEmbedded]),
+  tests("GRPCTransportTests", ["GRPCTransport", "FrameShield", grpcCore, grpcPosix, nioCore, nioPosix, nioEmbedded]),
   tests(
     "GRPCFrontendTests",
     [
@@ -280,6 +281,7 @@ let networkPackages: [Package.Dependency] = [
   .package(url: "https://github.com/grpc/grpc-swift-nio-transport", exact: "2.9.2"),
   .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0", traits: []),
   .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+  .package(url: "https://github.com/apple/swift-nio-http2", exact: "1.46.0"),
   .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
   .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
   .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),

@@ -1,8 +1,8 @@
 import ContainerdAPI
+import FrameShield
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 import NIOCore
-import PingShield
 import Protocols
 import SwiftProtobuf
 import WireMapping
@@ -43,7 +43,7 @@ public struct ContainerdClient: Sendable {
         if lasting { config.backoff = .init(initial: .milliseconds(50), max: .milliseconds(500), multiplier: 1.6, jitter: 0.2) }
         // A grpc-go server pings after nearly every request.
         config.channelDebuggingCallbacks.onCreateTCPConnection = { channel in
-          channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(PingShield(at: .client), position: .first) }
+          channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(FrameShield(at: .client), position: .first) }
         }
       }, serviceConfig: lasting ? ServiceConfig(methodConfig: [MethodConfig(names: [.init(service: "", method: "")], waitForReady: true)]) : ServiceConfig())
   }

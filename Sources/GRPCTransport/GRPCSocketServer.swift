@@ -27,6 +27,7 @@ public struct GRPCSocketServer: Sendable {
     // grpc-go opens a stream for each layer at once before it has seen a limit, and swift-nio-http2 ends the connection at the 101st.
     config.http2.maxConcurrentStreams = 1 << 16
     config.rpc.maxRequestPayloadSize = maximumMessageSize
+    config.channelDebuggingCallbacks.onAcceptHTTP2Stream = StreamResets.announce
     let listener = UnixListener(path: path, uid: uid, gid: gid, group: Self.group, inherited: inherited)
     let transport = HTTP2ServerTransport.Custom(listenerFactory: listener, config: config)
     self.server = GRPCServer(transport: UnknownMethods(transport, services: services), services: services, interceptors: interceptors)

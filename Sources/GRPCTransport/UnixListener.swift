@@ -1,10 +1,10 @@
+import FrameShield
 import GRPCNIOTransportHTTP2Posix
 import Glibc
 import NIOCore
 import NIOPosix
-import PingShield
 
-/// A gRPC listener on a unix socket, with a `PingShield` on every connection.
+/// A gRPC listener on a unix socket, with a `FrameShield` on every connection.
 ///
 /// A lock file beside the socket (`PATH.lock`) belongs to the daemon that listens: a second one is refused instead of quietly
 /// stealing the path, and a socket left over by a killed daemon is replaced.
@@ -35,7 +35,7 @@ public struct UnixListener: HTTP2ServerTransport.ListenerFactory {
       .serverChannelInitializer { listenerConfigurator.configure(channel: $0) }
     let channel = try await bootstrap.bind(unixDomainSocketPath: path) { channel in
       channel.eventLoop.makeCompletedFuture {
-        try channel.pipeline.syncOperations.addHandler(PingShield())
+        try channel.pipeline.syncOperations.addHandler(FrameShield())
       }.flatMap { connectionConfigurator.configure(channel: channel, tls: .none) }
     }
     // The directory is the daemon's own (0711); the mode decides who may talk to it.
@@ -56,7 +56,7 @@ public struct UnixListener: HTTP2ServerTransport.ListenerFactory {
       .serverChannelInitializer { listenerConfigurator.configure(channel: $0) }
     return try await bootstrap.bind(socket) { channel in
       channel.eventLoop.makeCompletedFuture {
-        try channel.pipeline.syncOperations.addHandler(PingShield())
+        try channel.pipeline.syncOperations.addHandler(FrameShield())
       }.flatMap { connectionConfigurator.configure(channel: channel, tls: .none) }
     }
   }

@@ -33,7 +33,7 @@ enum Layers {
   static let storage = content.union(snapshots).union(lazy).union(lazySnapshots).union(archives).union(unpacking).union(metadata)
 
   /// What every layer may stand on.
-  static let base: Set = ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "TarReading", "ContainerdAPI", "WireMapping", "PingShield"]
+  static let base: Set = ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "TarReading", "ContainerdAPI", "WireMapping", "FrameShield"]
   static let systemLibraries: Set = ["CArchive", "CCrypto", "CISAL", "CSeccomp", "CZlib", "CZstd"]
   /// Sees everything: the composition root.
   static let root: Set = ["containerd-ref"]
@@ -134,7 +134,7 @@ extension Law {
       $0.targets["GRPCFrontend"]?.targets.insert("Metadata")
     },
     Law(description: "the transport knows neither services nor contracts") { graph in
-      graph.reach("GRPCTransport").subtracting(["PingShield"]).map { "GRPCTransport reaches \($0)" }
+      graph.reach("GRPCTransport").subtracting(["FrameShield"]).map { "GRPCTransport reaches \($0)" }
     } breaking: {
       $0.targets["GRPCTransport"]?.targets.insert("Protocols")
     },

@@ -1,7 +1,7 @@
+import FrameShield
 import GRPCCore
 import GRPCNIOTransportHTTP2Posix
 import NIOCore
-import PingShield
 
 /// A gRPC connection to a unix socket, for cases that look at the wire itself.
 public final class WireConnection: Sendable {
@@ -16,7 +16,7 @@ public final class WireConnection: Sendable {
       target: .unixDomainSocket(path: socket, authority: authority), transportSecurity: .plaintext,
       config: .defaults {
         $0.channelDebuggingCallbacks.onCreateTCPConnection = { channel in
-          channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(PingShield(at: .client), position: .first) }
+          channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(FrameShield(at: .client), position: .first) }
         }
       })
     let client = GRPCClient(transport: transport, interceptors: interceptors)
