@@ -79,7 +79,7 @@ import Testing
     var waiting: [Task<Void, Never>] = []
     for number in 0..<10 {
       waiting.append(Task { await pool.run { order.add(number) } })
-      try await Task.sleep(for: .milliseconds(10))
+      try await Task.sleep(for: .milliseconds(50))
     }
     release.open()
     await first.value

@@ -95,7 +95,7 @@ PYTHON
     ctr -a "$WORK/run/containerd.sock" events "${filters[$i]}" >"$WORK/events-$i" 2>/dev/null 3>&- &
     pids+=($!)
   done
-  sleep 1
+  sleep 2 # nothing tells that they listen: what they would hear is counted below
   c namespaces create other
   c namespaces create labelled a.b=c
   c containers create "$(image)" one

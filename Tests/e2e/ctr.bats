@@ -118,7 +118,7 @@ teardown_file() { [ -z "$WORK" ] || suite_down; }
 @test "run -d, exec, kill, rm: events in order" {
   ctr -a "$WORK/run/containerd.sock" events >"$WORK/events" 2>&1 3>&- &
   events=$!
-  sleep 2
+  listening c "$WORK/events"
   c run -d "$(image)" e2e-d sleep 1000
   run c tasks ls
   [[ "$output" == *e2e-d*RUNNING* ]]
@@ -138,7 +138,7 @@ teardown_file() { [ -z "$WORK" ] || suite_down; }
   run c tasks rm e2e-d
   [[ "$output" == *137* ]]
   c containers rm e2e-d
-  sleep 0.5
+  said "$WORK/events" /containers/delete
   kill $events
   cat "$WORK/events"
   order=$(grep -oE '/(snapshot/prepare|containers/create|tasks/(create|start|exec-added|exec-started|paused|resumed|exit|delete)|containers/delete)' "$WORK/events" | tr '\n' ' ')

@@ -78,3 +78,22 @@ suite_down() {
 c() { ctr -a "$WORK/run/containerd.sock" "$@"; }
 image() { echo "127.0.0.1:$(cat "$WORK/port")/demo:latest"; }
 pull() { c images pull --plain-http "$(image)"; }
+
+# Waits until `CLIENT events >FILE` hears what happens: makes something happen until it does.
+listening() { # listening CLIENT FILE
+  local n
+  for n in $(seq 300); do
+    "$1" namespaces label default "heard=$n" || true
+    sleep 0.1
+    [ ! -s "$2" ] || return 0
+  done
+  echo "nothing heard in $2"
+  return 1
+}
+
+# Waits until FILE has what is looked for.
+said() { # said FILE PATTERN
+  for _ in $(seq 300); do ! grep -q -- "$2" "$1" || return 0; sleep 0.1; done
+  echo "no $2 in $1:"; tail -20 "$1"
+  return 1
+}

@@ -61,7 +61,7 @@ whole_life() { # whole_life CLIENT RUNTIME ID
   local client=$1 runtime=$2 id=$3 pid order events
   "$client" events >"$WORK/events-$id" 2>&1 3>&- &
   events=$!
-  sleep 0.5
+  listening "$client" "$WORK/events-$id"
   run "$client" run --rm --runtime "$runtime" "$(image)" "$id-status" sh -c 'echo out; echo err >&2; exit 7'
   echo "$output"
   [ "$status" -eq 7 ]
@@ -88,7 +88,7 @@ whole_life() { # whole_life CLIENT RUNTIME ID
   run "$client" run --rm --runtime "$runtime" "$(image)" "$id-none" nosuch
   [ "$status" -eq 1 ]
   [[ "$output" == *'exec: "nosuch": executable file not found in $PATH'* ]]
-  sleep 0.5
+  said "$WORK/events-$id" "/tasks/delete.*\"container_id\":\"$id\""
   kill $events
   order=$(grep "\"container_id\":\"$id\"" "$WORK/events-$id" | grep -oE '/tasks/[a-z-]+' | tr '\n' ' ')
   echo "$order"
@@ -128,10 +128,10 @@ whole_life() { # whole_life CLIENT RUNTIME ID
 @test "our shim tells containerd of memory that ran out" {
   p events >"$WORK/peer-oom" 2>&1 3>&- &
   events=$!
-  sleep 0.3
+  listening p "$WORK/peer-oom"
   run p run --rm --runtime "$SHIM" --memory-limit 8388608 "$(image)" oom tail /dev/zero
   [ "$status" -eq 137 ]
-  sleep 0.5
+  said "$WORK/peer-oom" '/tasks/oom.*"container_id":"oom"'
   kill $events
   grep -q '/tasks/oom.*"container_id":"oom"' "$WORK/peer-oom"
 }

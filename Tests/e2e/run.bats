@@ -127,10 +127,10 @@ cgroup() { cat "/sys/fs/cgroup/$1/default/$ID/$2"; }
 @test "a memory limit that ends the program: 137 and /tasks/oom before /tasks/exit" {
   ctr -a "$WORK/run/containerd.sock" events >"$WORK/oom" 2>&1 3>&- &
   events=$!
-  sleep 0.3
+  listening c "$WORK/oom"
   r --memory-limit 8388608 -- tail /dev/zero
   [ "$status" -eq 137 ]
-  sleep 0.3
+  said "$WORK/oom" /tasks/exit
   kill $events
   grep -oE "/tasks/(oom|exit)" "$WORK/oom" | uniq | tr '\n' ' ' | grep -q "/tasks/oom /tasks/exit "
 }
@@ -344,7 +344,8 @@ cgroup() { cat "/sys/fs/cgroup/$1/default/$ID/$2"; }
   # more files (the same with every daemon).
   c run -d "$(image)" "$ID" sleep 100
   c tasks exec --exec-id detached -d "$ID" touch /tmp/detached
-  sleep 0.5
+  pid=$(c tasks ls | awk -v id="$ID" '$1 == id {print $2}')
+  for _ in $(seq 100); do [ ! -e "/proc/$pid/root/tmp/detached" ] || break; sleep 0.1; done
   stop_daemon KILL
   start_daemon
   run c tasks exec --exec-id after "$ID" ls /tmp/detached
@@ -429,11 +430,13 @@ attached() { # FILE COMMAND...
   pid=$(c tasks ls | awk -v id="$ID" '$1 == id {print $2}')
   ctr -a "$WORK/run/containerd.sock" events >"$WORK/died" 2>&1 3>&- &
   events=$!
-  sleep 0.3
+  listening c "$WORK/died"
   kill -KILL "$(awk '/PPid/ {print $2}' "/proc/$pid/status")"
   for _ in $(seq 300); do [ -e "/proc/$pid" ] || break; sleep 0.1; done
   [ ! -e "/proc/$pid" ]
-  for _ in $(seq 50); do grep -q /tasks/exit "$WORK/died" && break; sleep 0.1; done
+  said "$WORK/died" /tasks/exit
+  # The daemon tells of the exit first, and cleans up after it.
+  for _ in $(seq 100); do [ -e "$WORK/run/io.containerd.runtime.v2.task/default/$ID" ] || break; sleep 0.1; done
   kill $events
   cat "$WORK/died"
   grep /tasks/exit "$WORK/died" | grep -q '"exit_status":137'
