@@ -236,7 +236,7 @@ let network: [Target] = [
       "Protocols",
       "TestSupport",
     ]),
-  tests("GRPCTransportTests", ["GRPCTransport", "FrameShield", grpcCore, grpcPosix, nioCore, nioPosix, nioEmbedded]),
+  tests("GRPCTransportTests", ["GRPCTransport", "FrameShield", "BlockingIO", grpcCore, grpcPosix, nioCore, nioPosix, nioEmbedded]),
   tests(
     "GRPCFrontendTests",
     [

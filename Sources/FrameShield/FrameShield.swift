@@ -1,14 +1,16 @@
 import NIOCore
 
-/// Deals with the frames that grpc-go sends in plenty below the HTTP/2 handler, so that it never counts them.
+/// Deals with frames of which swift-nio-http2 makes too much below its handler.
 ///
 /// - **PING** is answered here. grpc-go pings after nearly every DATA frame it receives, to measure bandwidth.
 /// - **RST_STREAM** ends the stream that was announced by `opened`. grpc-go resets a stream whenever it has read enough of it, and containerd's client reads
 ///   a blob by one such stream for every 32 KiB. The handler, which then believes that it is we who end it, has a RST_STREAM of its own to send; that is
 ///   held back: a peer may count them too.
+/// - **The end** of a server is told to its client before the handler hears of it (`Farewell`): from then on the handler refuses calls, and takes frames that
+///   were under way for a breach of the protocol. Of those that still come, what is of no stream that lives is dropped.
 ///
-/// swift-nio-http2 1.46 closes a connection after 200 of either within 30 seconds (apple/swift-nio-http2#561), and grpc-swift-nio-transport has no setting
-/// for it. See docs/workarounds.md.
+/// swift-nio-http2 1.46 closes a connection after 200 pings or resets within 30 seconds (apple/swift-nio-http2#561), and grpc-swift-nio-transport has no
+/// setting for it. See docs/workarounds.md.
 ///
 /// Everything else passes through uncopied. A peer that sends more than `limit` of them within one second is a flood, and its connection is closed.
 /// One per connection; to be used on the connection's event loop only.
@@ -18,6 +20,7 @@ public final class FrameShield: ChannelDuplexHandler {
   public typealias OutboundIn = IOData
   public typealias OutboundOut = IOData
 
+  private let end: End
   private let limit: Int
   private var windowStart: NIODeadline = .now()
   private var framesInWindow = 0
@@ -25,8 +28,9 @@ public final class FrameShield: ChannelDuplexHandler {
   private var partial: ByteBuffer?
   /// Bytes of the connection preface still to pass.
   private var prefaceLeft: Int
-  /// Bytes of the present frame still to pass.
+  /// Bytes of the present frame still to pass, or to drop.
   private var payloadLeft = 0
+  private var isDropping = false
   /// What ends each stream that lives.
   private var resets: [UInt32: (UInt32) -> Void] = [:]
   /// The highest number of a stream that was ever announced: resets of streams up to here, but for those that live, come too late to matter.
@@ -35,11 +39,13 @@ public final class FrameShield: ChannelDuplexHandler {
   private var ended: Set<UInt32> = []
   /// Bytes of the present frame that the HTTP/2 handler has still to write.
   private var writing = 0
+  private let farewell = Farewell()
 
   /// Which end of the connection it stands at: only a client sends a preface before its frames.
   public enum End: Sendable { case client, server }
 
   public init(at end: End = .server, limit: Int = 10_000) {
+    self.end = end
     self.limit = limit
     prefaceLeft = end == .server ? 24 : 0
   }
@@ -55,8 +61,14 @@ public final class FrameShield: ChannelDuplexHandler {
     ended.remove(stream)
   }
 
+  public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    guard end == .server, event is ChannelShouldQuiesceEvent else { return context.fireUserInboundEventTriggered(event) }
+    farewell.begin(context)
+  }
+
   public func channelInactive(context: ChannelHandlerContext) {
     resets = [:]
+    farewell.cancel()
     context.fireChannelInactive()
   }
 
@@ -72,55 +84,89 @@ public final class FrameShield: ChannelDuplexHandler {
     let end = input.writerIndex
     var answers: ByteBuffer?
 
+    /// What came before, for the handler; `position` is where the next frame begins.
+    func passOn() {
+      if position > forwarded, let slice = input.getSlice(at: forwarded, length: position - forwarded) { context.fireChannelRead(wrapInboundOut(slice)) }
+      forwarded = position
+    }
+
     scan: while position < end {
       if prefaceLeft > 0 {
         let count = min(prefaceLeft, end - position)
         position += count
         prefaceLeft -= count
-      } else if payloadLeft > 0 {
+        continue
+      }
+      if payloadLeft > 0 {
         let count = min(payloadLeft, end - position)
         position += count
         payloadLeft -= count
-      } else {
-        guard let frame = FrameHeader(input, at: position) else { break scan }
-        guard frame.isPing || frame.isReset else {
-          position += FrameHeader.length
-          payloadLeft = frame.payload
-          continue
-        }
-        let payload = position + FrameHeader.length
-        guard end - payload >= frame.payload else { break scan }
-        guard admit() else {
-          context.close(promise: nil)
-          return
-        }
-        // First what came before: it may open the stream that is reset.
-        pass(input, from: forwarded, to: position, context)
-        forwarded = position
-        position = payload + frame.payload
-        if frame.isPing {
-          answers.append(input.getInteger(at: payload) ?? 0, context.channel.allocator)
-          forwarded = position
-        } else if reset(frame.stream, input.getInteger(at: payload) ?? 0) {
-          forwarded = position
-        }
+        if isDropping { forwarded = position }
+        continue
       }
+      guard let frame = FrameHeader(input, at: position) else { break scan }
+      // Each by itself: what the handler makes of one decides about the next.
+      if farewell.isOver { passOn() }
+      guard frame.isPing || frame.isPong || frame.isReset else {
+        farewell.saw(frame)
+        isDropping = farewell.isOver && isOfNoUse(frame)
+        position += FrameHeader.length
+        payloadLeft = frame.payload
+        if isDropping { forwarded = position }
+        continue
+      }
+      let payload = position + FrameHeader.length
+      guard end - payload >= frame.payload else { break scan }
+      guard frame.isPong || admit() else {
+        context.close(promise: nil)
+        return
+      }
+      // It may open the stream that is reset.
+      passOn()
+      position = payload + frame.payload
+      if isDone(frame, input, payload, context, &answers) { forwarded = position }
     }
-    pass(input, from: forwarded, to: position, context)
+    passOn()
     if position < end { partial = input.getSlice(at: position, length: end - position) }
     if let answers { context.writeAndFlush(wrapOutboundOut(.byteBuffer(answers)), promise: nil) }
   }
 
-  private func pass(_ input: ByteBuffer, from: Int, to: Int, _ context: ChannelHandlerContext) {
-    if to > from, let slice = input.getSlice(at: from, length: to - from) { context.fireChannelRead(wrapInboundOut(slice)) }
+  /// Deals with a PING or a RST_STREAM; false if it is the HTTP/2 handler's.
+  private func isDone(_ frame: FrameHeader, _ input: ByteBuffer, _ payload: Int, _ context: ChannelHandlerContext, _ answers: inout ByteBuffer?) -> Bool {
+    if frame.isReset { return reset(frame.stream, input.getInteger(at: payload) ?? 0) }
+    let opaque: UInt64 = input.getInteger(at: payload) ?? 0
+    if frame.isPong { return farewell.heard(opaque, context) }
+    var buffer = answers ?? context.channel.allocator.buffer(capacity: FrameHeader.length + 8)
+    buffer.writePing(opaque, isAnswer: true)
+    answers = buffer
+    return true
   }
 
-  /// Whether the HTTP/2 handler need not hear of it.
   private func reset(_ stream: UInt32, _ code: UInt32) -> Bool {
-    guard let end = resets.removeValue(forKey: stream) else { return stream <= newest }
+    guard let end = resets.removeValue(forKey: stream) else { return stream <= newest || farewell.isOver }
     ended.insert(stream)
     end(code)
     return true
+  }
+
+  /// For frames after the farewell: the handler has refused their streams, or done with them, or with all.
+  private func isOfNoUse(_ frame: FrameHeader) -> Bool {
+    switch frame.type {
+    case .data: resets[frame.stream] == nil
+    case .windowUpdate: frame.stream == 0 ? resets.isEmpty : resets[frame.stream] == nil
+    case .settings: resets.isEmpty
+    default: false
+    }
+  }
+
+  private func admit() -> Bool {
+    let now = NIODeadline.now()
+    if now - windowStart > .seconds(1) {
+      windowStart = now
+      framesInWindow = 0
+    }
+    framesInWindow += 1
+    return framesInWindow <= limit
   }
 
   /// The HTTP/2 handler writes frame by frame, the payload perhaps by itself.
@@ -134,27 +180,5 @@ public final class FrameShield: ChannelDuplexHandler {
     }
     writing = max(0, writing - unwrapOutboundIn(data).readableBytes)
     context.write(data, promise: promise)
-  }
-
-  private func admit() -> Bool {
-    let now = NIODeadline.now()
-    if now - windowStart > .seconds(1) {
-      windowStart = now
-      framesInWindow = 0
-    }
-    framesInWindow += 1
-    return framesInWindow <= limit
-  }
-}
-
-extension Optional where Wrapped == ByteBuffer {
-  /// Adds a PING frame with the ACK flag.
-  fileprivate mutating func append(_ opaque: UInt64, _ allocator: ByteBufferAllocator) {
-    var buffer = self ?? allocator.buffer(capacity: 17)
-    buffer.writeInteger(UInt32(8 << 8 | 6))
-    buffer.writeInteger(UInt8(1))
-    buffer.writeInteger(UInt32(0))
-    buffer.writeInteger(opaque)
-    self = buffer
   }
 }

@@ -70,7 +70,7 @@ extension NamespacedContentStore {
       throw locked(ref)
     }
     do {
-      if try await store.read({ try ingest($0, ref) })?.backendRef != backendRef {
+      if try await isGone(ref, backendRef, mode) {
         // Aborted since its row was made: nothing of it may be left in the backend, nor a writer that believes in it.
         try await forget(mode, backendRef, onlyIfEmpty: false)
         store.holds.release(hold)
@@ -83,15 +83,27 @@ extension NamespacedContentStore {
     }
   }
 
+  /// Whether the ingest has been aborted. Who cannot be told has no use for the backend's writer.
+  private func isGone(_ ref: String, _ backendRef: String, _ mode: NamespacedContentWriter.Mode) async throws -> Bool {
+    do { return try await store.read { try ingest($0, ref) }?.backendRef != backendRef } catch {
+      if case .uploading(let backend) = mode { await backend.close() }
+      throw error
+    }
+  }
+
   private func locked(_ ref: String) -> ContainerdError { .unavailable("ref \(ref) locked by another writer") }
 
   /// Puts away what an opening made that comes to nothing.
   private func forget(_ mode: NamespacedContentWriter.Mode, _ backendRef: String, onlyIfEmpty: Bool) async throws {
     guard case .uploading(let backend) = mode else { return }
-    var keep = false
-    if onlyIfEmpty { keep = try await backend.status().offset > 0 }
-    if !keep { do { try await store.backendContent.abort(ref: backendRef) } catch let error as ContainerdError where error.code == .notFound {} }
+    let failure: (any Error)?
+    do {
+      let keep = onlyIfEmpty ? try await backend.status().offset > 0 : false
+      if !keep { try await store.backendContent.abort(ref: backendRef) }
+      failure = nil
+    } catch let error as ContainerdError where error.code == .notFound { failure = nil } catch { failure = error }
     await backend.close()
+    if let failure { throw failure }
   }
 
   /// The backend is not told the digest: it would say that it has the blob, which in this namespace is no reason not to upload it.
