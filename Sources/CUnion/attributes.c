@@ -43,8 +43,8 @@ void fill_attributes(cunion *tree, uint32_t number, const struct stat *file, str
   }
 }
 
-// While somebody may write past this process, nothing is remembered.
-static uint64_t valid(const struct node *node) { return node->writers ? 0 : FOREVER; }
+// While somebody may write past this process, nothing is remembered: he who has mapped the file may when he has closed it.
+static uint64_t valid(const struct node *node) { return node->writers || node->flags & NODE_MAPPED ? 0 : FOREVER; }
 
 // Counts as a lookup.
 int fill_entry(cunion *tree, uint32_t number, const struct stat *known, struct fuse_entry_out *out) {

@@ -61,6 +61,7 @@ static int add(struct maker *maker, int directory, const char *name) {
   struct stat file;
   if (fstatat(directory, name, &file, AT_SYMLINK_NOFOLLOW) < 0) return errno;
   size_t length = strlen(name), at = maker->names.used;
+  if (length > NAME_MAX) return ENAMETOOLONG;
   char *text = extend(&maker->names, length + 1);
   struct catalog_entry *entry = text ? extend(&maker->entries, sizeof *entry) : NULL;
   if (!entry) return errno;
@@ -149,6 +150,7 @@ static int save(struct maker *maker, const struct stat *about, const char *path)
     if (count < 0 && errno != EINTR) error = errno;
     if (count > 0) done += (size_t)count;
   }
+  if (!error && fdatasync(fd) < 0) error = errno;
   if (fd >= 0) close(fd);
   if (!error && rename(fresh, path) < 0) error = errno;
   if (error && fd >= 0) unlink(fresh);

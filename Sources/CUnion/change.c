@@ -56,7 +56,11 @@ static int make_over_whiteout(struct worker *worker, struct birth *birth, int di
     // A default access list can be inherited by nothing but making the file in its place: here, a crash can bring the lower file back.
     begin(worker);
     if (unlinkat(directory, name, 0) < 0) return errno;
-    return make(worker, birth, directory, name) < 0 ? errno : 0;
+    if (make(worker, birth, directory, name) >= 0) return 0;
+    int error = errno;
+    // A link to what is there already: for that there is room on a full disk.
+    whiteout(worker, directory, name, 0);
+    return error;
   }
   temporary_name(tree, temporary);
   if (make(worker, birth, tree->work, temporary) < 0) return errno;
@@ -199,7 +203,8 @@ void do_unlink(struct worker *worker, const void *body, size_t size) {
   if (directory < 0) return fail(worker, errno);
   begin(worker);
   const char *text = name_of(tree, slot);
-  hold(tree, number, place, is_taken_away(worker, directory, text));
+  error = hold(tree, number, place, is_taken_away(worker, directory, text));
+  if (error) return fail(worker, error);
   if (!(slot->flags & SLOT_COVERS))
     error = unlinkat(directory, text, 0) < 0 && !(worker->again && errno == ENOENT) ? errno : 0;
   else
@@ -227,7 +232,8 @@ void do_rmdir(struct worker *worker, const void *body, size_t size) {
   begin(worker);
   const char *text = name_of(tree, slot);
   int is_gone = is_taken_away(worker, directory, text);
-  hold(tree, number, place, is_gone);
+  error = hold(tree, number, place, is_gone);
+  if (error) return fail(worker, error);
   if (slot->flags & SLOT_COVERS) {
     error = whiteout(worker, directory, text, layer_of(node) == UPPER ? 2 : 0);
   } else if (!is_gone) {
@@ -356,7 +362,7 @@ static int move(struct worker *worker, const char *old_name, uint32_t new_parent
     error = hide_below(tree, moved, new);
     if (!error && exchange) error = hide_below(tree, other, old);
   }
-  if (!error && replaces && !exchange) hold(tree, other, new_place, is_moved);
+  if (!error && replaces && !exchange) error = hold(tree, other, new_place, is_moved);
   if (!error) error = rename_on_disk(worker, from, old, to, new, exchange, is_moved);
   if (error) {
     if (other) unhold(tree, other);

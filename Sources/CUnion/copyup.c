@@ -15,8 +15,6 @@
 
 #include "union.h"
 
-// A file up to this size is copied without letting the lock go.
-#define SMALL (64 << 10)
 // Directories below each other that are moved at once: more have no path.
 #define DEEPEST (PATH_MAX / 2)
 
@@ -133,13 +131,13 @@ static int make(struct worker *worker, uint32_t number, const struct stat *from,
     if (source < 0 && errno == EPERM) source = node_open(tree, number, O_RDONLY);
     if (source < 0) {
       error = errno;
-    } else if (from->st_size <= SMALL && !tree->layers[node->layer].fetched) {
-      error = copy_data(source, to, from->st_size);
     } else {
       node->state |= NODE_BUSY;
       stop_leading(worker);
       unlock(worker);
       error = copy_data(source, to, from->st_size);
+      // Before it has the name: a machine that crashes must not leave an empty file in the place of the lower one.
+      if (!error && fsync(to) < 0) error = errno;
       lock(worker);
       node->state &= ~NODE_BUSY;
       pthread_cond_broadcast(&tree->idle);
@@ -247,6 +245,8 @@ int copy_up(struct worker *worker, uint32_t number, int without_data) {
     wait_idle(worker, number);
     const struct node *node = node_at(tree, number);
     if (!node) return ESTALE;
+    // A removed directory is held by a descriptor, which may be of the lower one, and that is nobody's to change.
+    if (node->flags & NODE_DEAD && node->layer != UPPER) return ENOENT;
     if (layer_of(node) == UPPER) return 0;
     if (node->flags & NODE_DEAD) return ENOENT;
     if (number != ROOT && !node->name) return copy_nameless(worker, number);

@@ -34,7 +34,8 @@ static int passes(struct worker *worker, uint32_t number, int fd) {
 }
 
 // Takes the descriptor over. 0 or an errno.
-static int open_handle(struct worker *worker, uint32_t number, int fd, int writes, struct union_open_out *out) {
+static int open_handle(struct worker *worker, uint32_t number, int fd, uint32_t flags, struct union_open_out *out) {
+  int writes = (flags & O_ACCMODE) != O_RDONLY;
   cunion *tree = worker->tree;
   if (!tree->passthrough) {
     // Nobody says when it is closed: once OPEN is not asked any more, RELEASE is not either.
@@ -56,6 +57,7 @@ static int open_handle(struct worker *worker, uint32_t number, int fd, int write
   if (passes(worker, number, fd)) {
     handle->passed = 1;
     node->passed++;
+    if ((flags & O_ACCMODE) == O_RDWR) node->flags |= NODE_MAPPED;
     out->open_flags |= UNION_FOPEN_PASSTHROUGH;
     out->backing = node->backing;
     if (fd >= 0) close(fd);
@@ -163,7 +165,7 @@ void do_open(struct worker *worker, const void *body, size_t size) {
   }
   if (fd >= 0) compare(worker, number, fd);
   if (cut && in->open_flags & FUSE_OPEN_KILL_SUIDGID) clear_privileges(fd);
-  if ((error = open_handle(worker, number, fd, writes, &out))) return fail(worker, error);
+  if ((error = open_handle(worker, number, fd, in->flags, &out))) return fail(worker, error);
   if (writes)
     forget_attributes(worker, number);
   else if (fd >= 0 && !(out.open_flags & UNION_FOPEN_PASSTHROUGH))
@@ -181,7 +183,7 @@ void do_create(struct worker *worker, const void *body, size_t size) {
   struct birth birth = {.mode = S_IFREG | (in->mode & 07777), .open = 1, .fd = -1};
   int error = bear(worker, name, strnlen(name, size - sizeof *in), &birth, in->umask, &entry);
   if (error) return fail(worker, error);
-  error = open_handle(worker, (uint32_t)entry.nodeid, birth.fd, (in->flags & O_ACCMODE) != O_RDONLY, &out);
+  error = open_handle(worker, (uint32_t)entry.nodeid, birth.fd, in->flags, &out);
   if (error) return fail(worker, error);
   // The entry's attributes, taken before the file was open for writing, may be remembered: an empty file has no pages to be written to unnoticed.
   answer_two(worker, &entry, sizeof entry, &out, sizeof out);
@@ -211,7 +213,7 @@ void do_tmpfile(struct worker *worker, const void *body, size_t size) {
   node_own(tree, number)->fd = kept;
   tree->held++;
   park_nameless(tree, number);
-  int error = open_handle(worker, number, fd, (in->flags & O_ACCMODE) != O_RDONLY, &out);
+  int error = open_handle(worker, number, fd, in->flags, &out);
   if (!error) error = fill_entry(tree, number, NULL, &entry);
   if (error) return fail(worker, error);
   answer_two(worker, &entry, sizeof entry, &out, sizeof out);

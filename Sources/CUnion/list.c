@@ -38,7 +38,12 @@ static int append_slot(cunion *tree, struct listing *list, uint32_t place) {
   size_t whole = FUSE_DIRENT_ALIGN((list->plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET) + slot->length);
   if (whole > list->room - list->used) return 0;
   tree->operation++;
-  if (slot_resolve(tree, place, &known)) return 1;
+  int error = slot_resolve(tree, place, &known);
+  if (error) {
+    // Somebody has taken it away below. Anything else passes: the name stays, or the kernel would remember a listing without it.
+    if (error != ENOENT) append(list, name_of(tree, slot), slot->length, slot->sequence, slot->sequence, 0);
+    return 1;
+  }
   const struct node *node = node_at(tree, slot->node);
   struct fuse_direntplus *both = (struct fuse_direntplus *)(list->bytes + list->used);
   append(list, name_of(tree, slot), slot->length, slot->sequence, node->ino, node->type);

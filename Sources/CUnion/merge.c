@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -61,6 +62,8 @@ static int merge_layer(cunion *tree, uint32_t number, uint16_t layer) {
       struct kernel_entry *entry = (struct kernel_entry *)(buffer + at);
       at += entry->size;
       if (entry->name[0] == '.' && (!entry->name[1] || (entry->name[1] == '.' && !entry->name[2]))) continue;
+      // A file system below may have such, but nobody above could say them.
+      if (strlen(entry->name) > NAME_MAX) continue;
       int hides = 0, is_directory = entry->type == DT_DIR;
       if (entry->type == DT_CHR || entry->type == DT_UNKNOWN) {
         struct stat file;

@@ -90,10 +90,12 @@ static int open_root(cunion *tree, char *error, size_t size) {
   return 0;
 }
 
-// Not more than a part of the descriptors that this process may have.
+// Not more than a part of the descriptors that this process may have: a lower file that is open takes one too, so as many as can be had.
 static void limit_descriptors(cunion *tree) {
-  struct rlimit limit = {.rlim_cur = 1024};
+  struct rlimit limit = {.rlim_cur = 1024, .rlim_max = 1024};
   getrlimit(RLIMIT_NOFILE, &limit);
+  struct rlimit most = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+  if (limit.rlim_cur < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &most) == 0) limit = most;
   rlim_t part = limit.rlim_cur / 8;
   tree->open_most = part < OPEN_DIRECTORIES ? (uint32_t)part : OPEN_DIRECTORIES;
   if (tree->open_most < 16) tree->open_most = 16;

@@ -36,14 +36,17 @@ static int is_open(cunion *tree, const struct node *node) {
 // that is lost is what a handle without access (O_PATH) could still ask of them.
 //
 // `is_gone`: a predecessor has taken the name away; what is under it now is something else.
-void hold(cunion *tree, uint32_t number, uint32_t place, int is_gone) {
+//
+// 0, or an errno: then somebody has it open, and would lose it.
+int hold(cunion *tree, uint32_t number, uint32_t place, int is_gone) {
   struct node *node = node_own(tree, number);
   const struct slot *slot = slot_at(tree, place);
-  if (node->fd >= 0 || node->name != place || slot->next_name || !node->lookups) return;
-  if (tree->held >= tree->held_most && tree->passthrough && !node->passed && !node->cached) return;
+  if (node->fd >= 0 || node->name != place || slot->next_name || !node->lookups) return 0;
+  if (tree->held >= tree->held_most && tree->passthrough && !node->passed && !node->cached) return 0;
   int is_upper = layer_of(node) == UPPER, parent = is_gone && is_upper ? -1 : layer_directory(tree, slot->parent, layer_of(node));
   const char *name = name_of(tree, slot);
   if (parent >= 0) node->fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (node->fd < 0 && !is_gone && errno != ENOENT && is_open(tree, node)) return errno;
   if (tree->logs && is_open(tree, node)) {
     char parked[24];
     park_name(number, parked);
@@ -55,6 +58,7 @@ void hold(cunion *tree, uint32_t number, uint32_t place, int is_gone) {
     if (is_gone && node->flags & NODE_PARKED) node->fd = openat(tree->work, parked, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   }
   tree->held += node->fd >= 0;
+  return 0;
 }
 
 // It keeps its name after all: from now on it is found by that again. A descriptor left behind would go on leading to the lower file once that is copied up.

@@ -293,7 +293,8 @@ int cunion_serve(cunion *tree, int device) {
     has_led = 1;
     ssize_t count = next_request(worker);
     if (count < 0) {
-      result = errno == ENODEV ? 0 : errno;
+      // Unmounted; ECONNABORTED if that was while a request was being read.
+      result = errno == ENODEV || errno == ECONNABORTED ? 0 : errno;
       break;
     }
     const struct fuse_in_header *request = (const struct fuse_in_header *)worker->in;

@@ -130,7 +130,8 @@ void handle_free(cunion *tree, uint32_t place) { entry_give(tree, HANDLES, place
 uint32_t node_new(cunion *tree, uint32_t type, uint16_t layer, uint64_t ino) {
   uint32_t place = entry_take(tree, NODES);
   if (!place) return 0;
-  // A generation only has to differ from what stood at this place before.
+  // A generation only has to differ from what stood at this place before. What is undone and carried out again must give the same: the kernel may have it.
+  keep(tree, &tree->state->generation, sizeof tree->state->generation);
   *(struct node *)entry_at(tree, NODES, place) = (struct node){
       .ino = ino, .type = type & S_IFMT, .layer = layer, .fd = -1, .flags = NODE_USED, .next_sequence = 3, .generation = ++tree->state->generation,
       .kept = change_number(tree) + 1};

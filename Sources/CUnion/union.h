@@ -35,7 +35,8 @@ struct place {
 };
 
 // BUSY and PUSHED are own. PARKED: without a name, and kept under its number in the work directory.
-enum { NODE_USED = 1, NODE_LOADED = 2, NODE_DEAD = 4, NODE_SHARED = 8, NODE_PARKED = 16 };
+// MAPPED: somebody had it open by passthrough to read and write, and may still have it mapped.
+enum { NODE_USED = 1, NODE_LOADED = 2, NODE_DEAD = 4, NODE_SHARED = 8, NODE_PARKED = 16, NODE_MAPPED = 32 };
 enum { NODE_BUSY = 1, NODE_PUSHED = 2 };
 
 struct node {
@@ -247,7 +248,7 @@ int upper_directory(struct worker *, uint32_t number);
 void wait_idle(struct worker *, uint32_t number);
 
 // park.c
-void hold(cunion *, uint32_t number, uint32_t place, int is_gone);
+int hold(cunion *, uint32_t number, uint32_t place, int is_gone);
 void unhold(cunion *, uint32_t number);
 void park_nameless(cunion *, uint32_t number);
 void park_name(uint32_t number, char name[static 24]);

@@ -383,7 +383,7 @@ hands_on() { # hands_on PID FILE
   pid=$!
   sleep 2 # nothing tells that it listens: what it would hear is counted below
   r run --rm "$(image)" cli-events true
-  said "$WORK/events" /tasks/delete
+  heard "$WORK/events" /tasks/delete
   kill -INT $pid
   wait $pid
   [ "$(awk '{print $3}' "$WORK/events" | tr '\n' ' ')" = "/tasks/create /tasks/start /tasks/exit /tasks/delete " ]

@@ -138,7 +138,7 @@ teardown_file() { [ -z "$WORK" ] || suite_down; }
   run c tasks rm e2e-d
   [[ "$output" == *137* ]]
   c containers rm e2e-d
-  said "$WORK/events" /containers/delete
+  heard "$WORK/events" /containers/delete
   kill $events
   cat "$WORK/events"
   order=$(grep -oE '/(snapshot/prepare|containers/create|tasks/(create|start|exec-added|exec-started|paused|resumed|exit|delete)|containers/delete)' "$WORK/events" | tr '\n' ' ')

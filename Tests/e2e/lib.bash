@@ -92,7 +92,7 @@ listening() { # listening CLIENT FILE
 }
 
 # Waits until FILE has what is looked for.
-said() { # said FILE PATTERN
+heard() { # heard FILE PATTERN
   for _ in $(seq 300); do ! grep -q -- "$2" "$1" || return 0; sleep 0.1; done
   echo "no $2 in $1:"; tail -20 "$1"
   return 1

@@ -88,7 +88,7 @@ whole_life() { # whole_life CLIENT RUNTIME ID
   run "$client" run --rm --runtime "$runtime" "$(image)" "$id-none" nosuch
   [ "$status" -eq 1 ]
   [[ "$output" == *'exec: "nosuch": executable file not found in $PATH'* ]]
-  said "$WORK/events-$id" "/tasks/delete.*\"container_id\":\"$id\""
+  heard "$WORK/events-$id" "/tasks/delete.*\"container_id\":\"$id\""
   kill $events
   order=$(grep "\"container_id\":\"$id\"" "$WORK/events-$id" | grep -oE '/tasks/[a-z-]+' | tr '\n' ' ')
   echo "$order"
@@ -131,7 +131,7 @@ whole_life() { # whole_life CLIENT RUNTIME ID
   listening p "$WORK/peer-oom"
   run p run --rm --runtime "$SHIM" --memory-limit 8388608 "$(image)" oom tail /dev/zero
   [ "$status" -eq 137 ]
-  said "$WORK/peer-oom" '/tasks/oom.*"container_id":"oom"'
+  heard "$WORK/peer-oom" '/tasks/oom.*"container_id":"oom"'
   kill $events
   grep -q '/tasks/oom.*"container_id":"oom"' "$WORK/peer-oom"
 }

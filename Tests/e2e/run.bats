@@ -130,7 +130,7 @@ cgroup() { cat "/sys/fs/cgroup/$1/default/$ID/$2"; }
   listening c "$WORK/oom"
   r --memory-limit 8388608 -- tail /dev/zero
   [ "$status" -eq 137 ]
-  said "$WORK/oom" /tasks/exit
+  heard "$WORK/oom" /tasks/exit
   kill $events
   grep -oE "/tasks/(oom|exit)" "$WORK/oom" | uniq | tr '\n' ' ' | grep -q "/tasks/oom /tasks/exit "
 }
@@ -434,7 +434,7 @@ attached() { # FILE COMMAND...
   kill -KILL "$(awk '/PPid/ {print $2}' "/proc/$pid/status")"
   for _ in $(seq 300); do [ -e "/proc/$pid" ] || break; sleep 0.1; done
   [ ! -e "/proc/$pid" ]
-  said "$WORK/died" /tasks/exit
+  heard "$WORK/died" /tasks/exit
   # The daemon tells of the exit first, and cleans up after it.
   for _ in $(seq 100); do [ -e "$WORK/run/io.containerd.runtime.v2.task/default/$ID" ] || break; sleep 0.1; done
   kill $events

@@ -3,6 +3,7 @@
 import atexit
 import errno
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -143,6 +144,62 @@ def full(program, options, base):
         subprocess.run(["umount", "-l", place], check=True)
 
 
+def untouched(program, options, base):
+    """Who has a lower directory open that is removed, or replaced, does not come to the layer by it."""
+    place = f"{base}/untouched"
+    for name in ("removed", "replaced"):
+        os.makedirs(f"{place}/lower/{name}")
+
+    def told():
+        return [(name, oct(s.st_mode), s.st_uid, s.st_mtime_ns, os.listxattr(f"{place}/lower/{name}"))
+                for name in ("removed", "replaced") for s in [os.stat(f"{place}/lower/{name}")]]
+    before = told()
+    mount = Mount(program, place, options)
+    open_ones = [os.open(f"{mount.target}/{name}", os.O_RDONLY | os.O_DIRECTORY) for name in ("removed", "replaced")]
+    os.rmdir(f"{mount.target}/removed")
+    os.mkdir(f"{mount.target}/other")
+    os.rename(f"{mount.target}/other", f"{mount.target}/replaced")
+    for fd in open_ones:
+        for change in (lambda: os.fchmod(fd, 0o700), lambda: os.fchown(fd, 1234, 1234), lambda: os.utime(fd, (1, 1)), lambda: os.setxattr(fd, "user.x", b"1")):
+            clauses.attempt(change)
+        os.close(fd)
+    problem = mount.end()
+    return problem or (None if told() == before else f"{told()}\nbefore: {before}")
+
+
+def short(program, options, base):
+    """A server that has no descriptors left leaves no name out of a listing, and takes no open file away."""
+    place, few = f"{base}/short", 64
+    for lower in ("lower", "second"):
+        for name in range(20):
+            os.makedirs(f"{place}/{lower}/many/{name}")
+    for name in range(100):
+        clauses.put(f"{place}/lower/{name}", str(name))
+    mount = Mount(program, place, options, lowers=("lower", "second"))
+    # These are open whatever comes: one of the upper layer, one of the lower.
+    clauses.put(f"{mount.target}/upper", "upper")
+    kept = {name: os.open(f"{mount.target}/{name}", os.O_RDONLY) for name in ("upper", "0")}
+    for fd in kept.values():
+        os.pread(fd, 1, 0)
+    # The directory's own names are known: what is short is what leads to those in it.
+    os.stat(f"{mount.target}/many/0")
+    resource.prlimit(mount.process.pid, resource.RLIMIT_NOFILE, (few, few))
+    fds = [fd for fd in (clauses.attempt(os.open, f"{mount.target}/{name}", os.O_RDONLY) for name in range(100)) if isinstance(fd, int)]
+    listed = len(os.listdir(f"{mount.target}/many"))
+    removed = [clauses.attempt(os.unlink, f"{mount.target}/{name}") for name in kept]
+    for fd in fds:
+        os.close(fd)
+    time.sleep(0.2)
+    told = [listed, len(os.listdir(f"{mount.target}/many"))] + [os.pread(fd, 10, 0) for fd in kept.values()]
+    for fd in kept.values():
+        os.close(fd)
+    problem = mount.end()
+    if "-p" in options and len(fds) > few:
+        return f"{len(fds)} files are open: nothing was short"
+    expected = [20, 20, b"upper", b"0"]
+    return problem or (None if told == expected and set(removed) <= {None, "EMFILE"} else f"{told}, removal: {removed}\nexpected: {expected}")
+
+
 def catalogued(program, options, base):
     """What is shown comes out of a catalog if that is whole and of this directory, and out of the directory if not."""
     place = f"{base}/catalogued"
@@ -240,6 +297,8 @@ def main():
     for what, check in (
         ("a server that starts anew shows the same", lambda: remembered(mount, program, options, base)),
         ("what could not be removed is not written to below", lambda: full(program, options, base)),
+        ("a removed directory of a layer is not changed", lambda: untouched(program, options, base)),
+        ("a want of descriptors passes, and leaves nothing", lambda: short(program, options, base)),
         ("a catalog is used if it is whole, and of this directory", (lambda: catalogued(program, options, base)) if "-c" in options else None),
     ):
         if not check:

@@ -541,6 +541,28 @@ def maps_move_times(d):
     return out
 
 
+@clause(some_files)
+def maps_of_closed_files_move_times(d):
+    out = []
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    for name in ("a", "new"):
+        path = f"{d}/{name}"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.write(fd, bytes(5000))
+        # mmap.mmap would keep a descriptor of its own.
+        window = libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
+        os.close(fd)
+        os.stat(path)
+        before = os.stat(path).st_mtime_ns
+        time.sleep(0.05)
+        ctypes.memset(window, 65, 10)
+        libc.msync(ctypes.c_void_p(window), ctypes.c_size_t(4096), 4)
+        out.append((os.stat(path).st_mtime_ns > before, get(path)[:12]))
+        libc.munmap(ctypes.c_void_p(window), ctypes.c_size_t(4096))
+    return out
+
+
 @clause(own_files)
 def writing_clears_set_id(d):
     out = []

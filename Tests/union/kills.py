@@ -298,12 +298,56 @@ def listed_again(program, options, base):
     return None
 
 
+def known_again(program, options, base):
+    """Killed when it has just listed a directory: what somebody has open is the same afterwards, also when the kernel compares the next listing with it."""
+    os.makedirs(f"{base}/lower/d")
+    for number in range(20):
+        with open(f"{base}/lower/d/{number}", "w") as file:
+            file.write(str(number) * 3000)
+    for answers in range(3, 9):
+        mount = Mount(program, base, ["-w", str(answers), *options])
+        os.listdir(mount.target)
+        os.listdir(f"{mount.target}/d")
+        fds = [os.open(f"{mount.target}/d/{number}", os.O_RDONLY) for number in range(20)]
+        directory = os.open(f"{mount.target}/d", os.O_RDONLY)
+        # A change: what the kernel remembers of the listing is no more.
+        for path in (f"{mount.target}/new{answers}", f"{mount.target}/d/new{answers}"):
+            with open(path, "w"):
+                pass
+        wrong = []
+        try:
+            os.listdir(mount.target)
+            os.listdir(f"{mount.target}/d")
+            os.listdir(directory)
+        except OSError as error:
+            wrong.append(f"a listing: {error}")
+        for number, fd in enumerate(fds):
+            try:
+                if os.pread(fd, 1, 0) != str(number)[:1].encode() or os.fstat(fd).st_size != 3000 * len(str(number)):
+                    wrong.append(f"{number} is another")
+            except OSError as error:
+                wrong.append(f"{number}: {error}")
+        for fd in [*fds, directory]:
+            try:
+                os.close(fd)
+            except OSError as error:
+                wrong.append(f"close: {error}")
+        problem = mount.end()
+        if wrong or problem:
+            return problem or f"after answer {answers}: {', '.join(wrong[:3])}, {len(wrong)} in all"
+        if mount.process.stdout.read() != "killed 1\n":
+            return f"after answer {answers}: nobody was killed"
+    return None
+
+
 def main():
     program, options = sys.argv[1], [o for o in sys.argv[2:] if o.startswith("-")]
     tests = [
         ("at any moment", lambda base: kills(program, options, base, at_any_moment)),
         ("between system calls", lambda base: kills(program, options, base, between_calls)),
     ]
+    if "-p" in options:
+        tests.append(("when it has just listed what is open", lambda base: known_again(program, options, base)))
     if "-c" in options:
         tests.append(("when it has just answered", lambda base: listed_again(program, options, base)))
     failures = 0
