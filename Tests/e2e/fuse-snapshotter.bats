@@ -224,7 +224,7 @@ PYTHON
   p containers rm reader
 }
 
-@test "who asks the server while it is replaced is answered, or told to ask again" {
+@test "who asks the server while it is replaced is answered" {
   local calling i before
   : >"$WORK/calling"
   while [ -e "$WORK/calling" ]; do
@@ -239,8 +239,8 @@ PYTHON
   done
   rm "$WORK/calling"
   wait $calling
-  # A call that is sent in the very moment in which the connection ends may be refused, as unavailable: two of five upgrades at most: one in a hundred is what was seen.
-  [ "$(grep -c well "$WORK/called")" -ge 3 ] && [ "$(grep -cv well "$WORK/called")" -le 2 ] && ! grep -v well "$WORK/called" | grep -v ": unavailable" ||
+  # None has failed in 550 upgrades. Who comes in the moment in which a server that has only just begun is told to go may be told to ask again.
+  [ "$(grep -c well "$WORK/called")" -ge 3 ] && [ "$(grep -cv well "$WORK/called")" -le 1 ] && ! grep -v well "$WORK/called" | grep -v ": unavailable" ||
     { sort "$WORK/called" | uniq -c; false; }
 }
 

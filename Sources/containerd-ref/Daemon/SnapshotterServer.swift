@@ -20,12 +20,14 @@ import SystemKit
 struct SnapshotterServer {
   private let options: SnapshotterCommand.Serve
   private let logger: Logger
+  private let reception: Reception
 
   init(_ options: SnapshotterCommand.Serve) {
     self.options = options
     let (format, level) = (LogOutput.Format(rawValue: options.logFormat) ?? .text, LogLevel.parse(options.logLevel) ?? .info)
     LoggingSystem.bootstrap { _ in LogOutput(format: format, level: level) }
     logger = Logger(label: "containerd-ref")
+    reception = Reception(socket: options.address, inherited: options.worker ? WorkerSupervisor.inheritedSocket : nil, logger: logger)
   }
 
   func run() async throws {
@@ -33,7 +35,10 @@ struct SnapshotterServer {
     clinux_keep_heap_small()
     if options.worker {
       try WorkerSupervisor.endWithParent()
-      try await DedicatedThread.run { WorkerSupervisor.waitForTurn() }
+      let turn = try await DedicatedThread.run { WorkerSupervisor.waitForTurn() }
+      reception.open()
+      if turn == .toGreet { try await DedicatedThread.run { WorkerSupervisor.waitToBegin() } }
+      WorkerSupervisor.beginsToServe()
     }
     try Files.makeDirectories(options.root, mode: 0o711)
     try Files.makeDirectories(Files.parent(of: options.address), mode: 0o711)
@@ -114,9 +119,7 @@ struct SnapshotterServer {
 
   /// - Parameter beside: runs as long as the server does; its end is not the server's.
   private func serve(_ snapshotter: any Snapshotter, beside: @escaping @Sendable () async throws -> Void = {}) async throws {
-    let server = GRPCSocketServer(
-      socket: options.address, services: GRPCFrontend.services(snapshotter: snapshotter), interceptors: [ContainerdInterceptor(logger: logger)],
-      inherited: options.worker ? WorkerSupervisor.inheritedSocket : nil)
+    let reception = reception
     let signals = StopSignals([SIGTERM, SIGINT, WorkerSupervisor.handOver])
     let (logger, options) = (logger, options)
     let side = Task {
@@ -126,7 +129,7 @@ struct SnapshotterServer {
     defer { side.cancel() }
     try await withThrowingTaskGroup(of: Int32?.self) { group in
       group.addTask {
-        try await server.serve()
+        try await reception.serve(snapshotter)
         return nil
       }
       group.addTask { await signals.wait() }
@@ -134,7 +137,7 @@ struct SnapshotterServer {
       var signal = try await group.next() ?? nil
       if signal == WorkerSupervisor.handOver {
         logger.info("handing over")
-        server.stop()
+        reception.stop()
         group.addTask { await signals.wait() }
         // Reads are answered as long as there is a call.
         signal = try await group.next() ?? nil
@@ -142,7 +145,7 @@ struct SnapshotterServer {
         if signal == nil { _exit(0) }
       }
       logger.info("stopping")
-      server.stop()
+      reception.stop()
       group.cancelAll()
     }
     try await snapshotter.close()

@@ -85,7 +85,7 @@ final class WorkerSupervisor: Sendable {
       listener.remove()
     }
     var worker = try start(happened)
-    worker.go.say()
+    worker.go.begin()
     var standby: Worker?
     prepare(happened)
     var pause = Duration.zero
@@ -110,12 +110,13 @@ final class WorkerSupervisor: Sendable {
         }
         // The one that stands by may be the old program.
         if let old = standby.take() { kill(old.pid, SIGKILL) }
-        // The new one waits for its turn. Reads that the old one has not answered are asked of it.
+        // The new one waits for its turn, but for greeting who connects. Reads that the old one has not answered are asked of it.
         kill(worker.pid, Self.handOver)
+        next.go.greet()
         await gone(worker.pid, within: Self.lastCalls)
         worker = next
         worker.began = .now
-        worker.go.say()
+        worker.go.begin()
         prepare(happened)
       case Self.prepare:
         // A worker that is being started again and again has none: it is waited for.
@@ -149,7 +150,7 @@ final class WorkerSupervisor: Sendable {
         if pause > .milliseconds(5) { try await Task.sleep(for: pause) }
         worker = try await successor(standby.take(), happened)
         worker.began = .now
-        worker.go.say()
+        worker.go.begin()
         prepare(happened)
       default:
         isEnding = true
@@ -242,18 +243,41 @@ final class WorkerSupervisor: Sendable {
       ? ExitCode(clinux_wexitstatus(status)) : ContainerdError.internalError("the server was ended by signal \(clinux_wtermsig(status))")
   }
 
-  /// For a worker: waits until it may begin. Blocking.
-  static func waitForTurn() {
-    var byte: UInt8 = 0
+  /// What a worker is told.
+  enum Turn: UInt8, Sendable {
+    /// Another one still serves, and takes no more connections.
+    case toGreet = 2
+    case toBegin = 1
+  }
+
+  /// What a worker is called until it is told anything.
+  private static let ownName = Mutex<[UInt8]>([])
+
+  /// For a worker: waits until it may do something. Blocking.
+  static func waitForTurn() -> Turn {
     // For people who look at processes, and for whoever wants the one that serves.
     let name = ((try? Files.read("/proc/self/comm")) ?? []).filter { $0 != UInt8(ascii: "\n") }
+    ownName.withLock { $0 = name }
     rename(Array(standbyName.utf8))
+    return listen()
+  }
+
+  /// For a worker that greets: waits until it may begin. Blocking.
+  static func waitToBegin() { while listen() != .toBegin {} }
+
+  /// For a worker: from here on it is the one that serves.
+  static func beginsToServe() {
+    close(inheritedGo)
+    rename(ownName.withLock { $0 })
+  }
+
+  private static func listen() -> Turn {
+    var byte: UInt8 = 0
     var count = read(inheritedGo, &byte, 1)
     while count < 0, clinux_errno() == EINTR { count = read(inheritedGo, &byte, 1) }
     // The end of whoever would have said so.
     if count <= 0 { _exit(1) }
-    close(inheritedGo)
-    rename(name)
+    return Turn(rawValue: byte) ?? .toBegin
   }
 
   private static func rename(_ name: [UInt8]) {
@@ -326,16 +350,21 @@ final class WorkerSupervisor: Sendable {
   }
 }
 
-/// The end of a pipe into which one byte is written, once.
+/// The end of a pipe into which a worker's turns are written.
 private final class OwnedPipeEnd: Sendable {
   private let descriptor: Mutex<Int32?>
   init(_ descriptor: Int32) { self.descriptor = Mutex(descriptor) }
-  func say() {
+  func greet() { descriptor.withLock { if let descriptor = $0 { Self.say(.toGreet, descriptor) } } }
+  /// The last word.
+  func begin() {
     guard let descriptor = descriptor.withLock({ $0.take() }) else { return }
-    // Who is dead is not told.
-    var byte: UInt8 = 1
-    _ = write(descriptor, &byte, 1)
+    Self.say(.toBegin, descriptor)
     _ = CLinux.close(descriptor)
+  }
+  private static func say(_ turn: WorkerSupervisor.Turn, _ descriptor: Int32) {
+    // Who is dead is not told.
+    var byte = turn.rawValue
+    _ = write(descriptor, &byte, 1)
   }
   deinit { if let descriptor = descriptor.withLock({ $0.take() }) { _ = CLinux.close(descriptor) } }
 }
