@@ -54,12 +54,24 @@ static int make_over_whiteout(struct worker *worker, struct birth *birth, int di
   if (worker->again && !is_whiteout_at(directory, name)) return make(worker, birth, directory, name) < 0 ? errno : 0;
   if (fgetxattr(directory, "system.posix_acl_default", NULL, 0) > 0) {
     // A default access list can be inherited by nothing but making the file in its place: here, a crash can bring the lower file back.
+    // The whiteout is put aside, to be there if the file cannot be made: on a full disk there might be no other.
+    temporary_name(tree, temporary);
+    become(worker, 0, 0);
     begin(worker);
-    if (unlinkat(directory, name, 0) < 0) return errno;
-    if (make(worker, birth, directory, name) >= 0) return 0;
-    int error = errno;
-    // A link to what is there already: for that there is room on a full disk.
-    whiteout(worker, directory, name, 0);
+    if (renameat(directory, name, tree->work, temporary) < 0) return errno;
+    become_caller(worker, birth->mask);
+    int error = make(worker, birth, directory, name) < 0 ? errno : 0;
+    become(worker, 0, 0);
+    if (!error && S_ISDIR(birth->mode)) {
+      int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+      error = fd < 0 ? errno : set_opaque(tree, fd);
+      if (fd >= 0) close(fd);
+      if (error) unlinkat(directory, name, AT_REMOVEDIR);
+    }
+    if (error)
+      renameat(tree->work, temporary, directory, name);
+    else
+      unlinkat(tree->work, temporary, 0);
     return error;
   }
   temporary_name(tree, temporary);
@@ -99,6 +111,7 @@ int bear(struct worker *worker, const char *name, size_t length, struct birth *b
   int fresh = !place;
   if (fresh && !(place = slot_new(tree, parent, name, length))) return ENOMEM;
   const char *text = name_of(tree, slot_at(tree, place));
+  birth->mask = mask;
   become_caller(worker, mask);
   if (slot_at(tree, place)->flags & SLOT_WHITEOUT)
     error = make_over_whiteout(worker, birth, directory, text);
@@ -354,6 +367,14 @@ static int move(struct worker *worker, const char *old_name, uint32_t new_parent
   // The lock may have been let go: a hidden name's slot may be another's by now.
   if ((error = find_ends(worker, old_name, new_parent, new_name, new_length, &ends))) return error;
   if (ends.moved != moved || ends.other != other) return ESTALE;
+  // Somebody may have begun to copy what is replaced.
+  while (other && !exchange && node_at(tree, other)->state & NODE_BUSY) {
+    wait_idle(worker, other);
+    from = upper_directory(worker, old_parent), to = from < 0 ? -1 : layer_directory(tree, new_parent, UPPER);
+    if (to < 0) return errno;
+    if ((error = find_ends(worker, old_name, new_parent, new_name, new_length, &ends))) return error;
+    if (ends.moved != moved || ends.other != other) return ESTALE;
+  }
   uint32_t old_place = ends.old_place, new_place = ends.new_place;
   int fresh = !new_place;
   if (fresh && !(new_place = slot_new(tree, new_parent, new_name, new_length))) return ENOMEM;

@@ -6,6 +6,7 @@ struct birth {
   mode_t mode;  // with the type
   dev_t device;
   const char *target;
+  mode_t mask;  // the caller's
   int open;  // a regular file that is opened at once
   int fd;    // that descriptor, or -1
 };

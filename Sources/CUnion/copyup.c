@@ -200,6 +200,8 @@ static int copy_up_one(struct worker *worker, uint32_t number, int without_data)
   temporary_name(tree, temporary);
   error = make(worker, number, &from, temporary, without_data);
   if (!error) error = finish(tree, number, &from, temporary);
+  // Its last name may have been taken away while the lock was let go.
+  if (!error && !node->name) error = ESTALE;
   const struct slot *slot = slot_at(tree, node->name);
   int directory = error ? -1 : layer_reach(tree, parent, UPPER);
   if (!error && directory < 0) error = errno;
@@ -279,12 +281,15 @@ static void pause_copying(struct worker *worker) {
 static int copy_up_children(struct worker *worker, uint32_t number) {
   cunion *tree = worker->tree;
   const struct node *node = node_at(tree, number);
+  int was_let_go;
 again:
+  was_let_go = 0;
   if (node->flags & NODE_DEAD) return ENOENT;
   int error = directory_load(tree, number);
   if (error) return error;
   for (uint32_t place = node->first; place; place = slot_at(tree, place)->next) {
     const struct slot *slot = slot_at(tree, place);
+    uint64_t sequence = slot->sequence;
     struct stat known;
     if (slot->flags & SLOT_HIDDEN || (slot->layer == UPPER && !slot->directory)) continue;
     if ((error = slot_resolve(tree, place, &known))) return error;
@@ -294,9 +299,13 @@ again:
     error = S_ISDIR(child->type) ? copy_up_tree(worker, slot->node) : copy_up(worker, slot->node, 0);
     if (error) return error;
     if (++worker->copied % 32 == 0) pause_copying(worker);
-    // The lock was let go: the list may be another.
-    if (tree->let_go != before) goto again;
+    if (tree->let_go == before) continue;
+    // The lock was let go: names may have gone and come. From one that is still there it goes on; what has come is looked for afterwards.
+    was_let_go = 1;
+    slot = slot_at(tree, place);
+    if (node->flags & NODE_DEAD || slot->parent != number || slot->sequence != sequence) goto again;
   }
+  if (was_let_go) goto again;
   return 0;
 }
 

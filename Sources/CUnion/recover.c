@@ -62,15 +62,25 @@ int recover_tables(cunion *tree) {
 }
 
 // What was being carried out. It is done again, by whom has the same memory, and told the kernel.
-static int carry_on(struct worker *worker) {
+static void carry_on(struct worker *worker) {
   struct state *state = worker->tree->state;
   uint32_t size = atomic_load(&state->change_size);
-  if (!size || state->change_of != change_number(worker->tree)) return 0;
-  memcpy(worker->in, state->change, size);
-  worker->again = (int)atomic_load(&state->begun);
-  handle_request(worker, (const struct fuse_in_header *)worker->in, size);
-  worker->again = 0;
-  return 0;
+  if (state->change_of != change_number(worker->tree)) size = 0;
+  // What was read, and not begun. The kernel sends it again, unless it is one that nobody answers.
+  _Atomic uint32_t *length = (_Atomic uint32_t *)(void *)state->incoming;
+  uint32_t left = atomic_load(length), opcode = ((const struct fuse_in_header *)state->incoming)->opcode;
+  if (left > LARGEST_FORGET || (opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET) || (left == size && memcmp(state->incoming, state->change, size) == 0)) left = 0;
+  if (!left) atomic_store(length, 0);
+  if (size) {
+    memcpy(worker->in, state->change, size);
+    worker->again = (int)atomic_load(&state->begun);
+    handle_request(worker, (const struct fuse_in_header *)worker->in, size);
+    worker->again = 0;
+  }
+  if (left < sizeof(struct fuse_in_header)) return;
+  memcpy(worker->in, state->incoming, left);
+  worker->is_incoming = 1;
+  handle_request(worker, (const struct fuse_in_header *)worker->in, left);
 }
 
 int cunion_take_over(cunion *tree, int device) {
@@ -87,7 +97,7 @@ int cunion_take_over(cunion *tree, int device) {
   worker.in = malloc(BUFFER);
   worker.out = malloc(BUFFER);
   int error = worker.in && worker.out ? 0 : ENOMEM;
-  if (!error) error = carry_on(&worker);
+  if (!error) carry_on(&worker);
   become(&worker, geteuid(), getegid());
   umask(worker.mask);
   if (!error) error = sweep(tree);

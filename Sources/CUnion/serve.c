@@ -53,6 +53,9 @@ void begin_change(struct worker *worker) {
   if (!worker->again) state->moved = 0;
   state->change_of = change_number(worker->tree);
   atomic_store_explicit(&state->change_size, worker->request->len, memory_order_release);
+  // Not before it is written down here, and not after somebody else may have read another.
+  if (worker->is_incoming) atomic_store_explicit((_Atomic uint32_t *)(void *)state->incoming, 0, memory_order_release);
+  worker->is_incoming = 0;
 }
 
 // What was done so far stands by itself.
@@ -75,6 +78,7 @@ void lock(struct worker *worker) {
   worker->tree->operation++;
   worker->tree->let_go++;
   begin_change(worker);
+  worker->is_incoming = 0;
 }
 
 // With the lock held it is the change's last step, and written down before the kernel has it.
@@ -167,6 +171,7 @@ static void forget(cunion *tree, uint64_t number, uint64_t count) {
   node->lookups -= count < node->lookups ? count : node->lookups;
   if (node->lookups) return;
   node->state &= ~NODE_PUSHED;
+  node->flags &= (uint16_t)~NODE_MAPPED;
   node_release(tree, (uint32_t)number);
 }
 
@@ -225,10 +230,23 @@ static uint64_t now(void) {
   return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+static ssize_t receive(struct worker *worker) {
+  if (!worker->tree->logs) return read(worker->device, worker->in, BUFFER);
+  uint8_t *incoming = worker->tree->state->incoming;
+  // What is written here in part, or not at all, forgets nothing.
+  memset(incoming, 0, sizeof(struct fuse_in_header) + sizeof(struct fuse_forget_in));
+  struct iovec parts[2] = {{incoming, LARGEST_FORGET}, {worker->in + LARGEST_FORGET, BUFFER - LARGEST_FORGET}};
+  ssize_t count = readv(worker->device, parts, 2);
+  if (count <= 0) return count;
+  memcpy(worker->in, incoming, count < LARGEST_FORGET ? (size_t)count : LARGEST_FORGET);
+  worker->is_incoming = 1;
+  return count;
+}
+
 static ssize_t next_request(struct worker *worker) {
   uint64_t start = 0, spin = worker->request && worker->request->opcode == FUSE_READDIRPLUS ? SPIN_AFTER_LISTING : SPIN;
   for (;;) {
-    ssize_t count = read(worker->device, worker->in, BUFFER);
+    ssize_t count = receive(worker);
     // ENOENT: the request was given up before it was read.
     if (count >= 0 || (errno != EINTR && errno != EAGAIN && errno != ENOENT)) return count;
     if (errno != EAGAIN) continue;

@@ -14,7 +14,7 @@
 
 #include "union.h"
 
-#define MAGIC 0x31756e696f6e0002ull
+#define MAGIC 0x31756e696f6e0003ull
 #define LOG_START (128ull << 10)
 #define LOG_SIZE (1ull << 30)
 #define LOG_KEPT (1ull << 20)  // what is used beyond is given back to the system

@@ -24,6 +24,7 @@
 #define OPEN_DIRECTORIES 512
 #define LARGEST_REPLY 512
 #define LARGEST_CHANGE (80u << 10)
+#define LARGEST_FORGET 4096u  // of those that are begun by a successor
 #define POOLS 9
 #define MOST_LAYERS 256
 
@@ -125,6 +126,8 @@ struct state {
   uint64_t moved;  // inode of what is being renamed
   _Alignas(8) uint8_t change[LARGEST_CHANGE];
   struct table tables[TABLES];
+  // What the kernel has given last, or its beginning: one thread reads at a time. Nobody sends a FORGET again that was read, and not begun. Length 0: there is none.
+  _Alignas(8) uint8_t incoming[LARGEST_FORGET];
 };
 
 struct open_directory {
@@ -170,6 +173,7 @@ struct worker {
   const struct cunion_way *way;  // NULL: the raw device
   void *context;
   int device, leads, locked;
+  int is_incoming;  // what it has read is in `incoming` too
   int again;  // a predecessor may have carried the request out, in whole or in part
   unsigned copied, depth;
   uid_t user;

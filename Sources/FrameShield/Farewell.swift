@@ -19,6 +19,7 @@ final class Farewell {
   /// When the client confirmed our settings.
   private var greeted: NIODeadline?
   private var timer: Scheduled<Void>?
+  private var isIdle: () -> Bool = { true }
 
   /// From here on the HTTP/2 handler knows.
   var isOver: Bool { phase == .over }
@@ -27,9 +28,11 @@ final class Farewell {
     if greeted == nil, frame.isSettingsAnswer { greeted = .now() }
   }
 
-  func begin(_ context: ChannelHandlerContext) {
+  /// - Parameter isIdle: whether nothing of the client is under way.
+  func begin(_ context: ChannelHandlerContext, isIdle: @escaping () -> Bool) {
     guard phase == .none else { return }
     phase = .asked
+    self.isIdle = isIdle
     deadline = .now() + Self.patience
     say(context)
   }
@@ -41,7 +44,13 @@ final class Farewell {
     return true
   }
 
+  /// The connection is no more.
   func cancel() {
+    stopWaiting()
+    isIdle = { true }
+  }
+
+  private func stopWaiting() {
     timer?.cancel()
     timer = nil
   }
@@ -51,16 +60,23 @@ final class Farewell {
     let ripe = greeted.map { $0 + Self.youth } ?? now + Self.youth
     if ripe > now, now < deadline { return wait(ripe - now, context) { $0.say(context) } }
     phase = .said
+    // Who has not begun in all that time is not asked.
+    if greeted == nil { return giveUp(context) }
     var words = context.channel.allocator.buffer(capacity: 2 * (FrameHeader.length + 8))
     words.writeGoAway(last: 0x7fff_ffff)
     words.writePing(Self.token, isAnswer: false)
     context.writeAndFlush(NIOAny(IOData.byteBuffer(words)), promise: nil)
-    wait(Self.patience, context) { $0.end(context) }
+    wait(Self.patience, context) { $0.giveUp(context) }
+  }
+
+  /// It does not answer. The HTTP/2 handler would ask too, and wait without a limit.
+  private func giveUp(_ context: ChannelHandlerContext) {
+    if phase == .said, isIdle() { context.close(promise: nil) } else { end(context) }
   }
 
   private func end(_ context: ChannelHandlerContext) {
     guard phase == .said else { return }
-    cancel()
+    stopWaiting()
     phase = .over
     context.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
   }

@@ -63,7 +63,7 @@ public final class FrameShield: ChannelDuplexHandler {
 
   public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     guard end == .server, event is ChannelShouldQuiesceEvent else { return context.fireUserInboundEventTriggered(event) }
-    farewell.begin(context)
+    farewell.begin(context) { [self] in resets.isEmpty }
   }
 
   public func channelInactive(context: ChannelHandlerContext) {
@@ -171,6 +171,7 @@ public final class FrameShield: ChannelDuplexHandler {
 
   /// The HTTP/2 handler writes frame by frame, the payload perhaps by itself.
   public func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+    guard end == .server else { return context.write(data, promise: promise) }
     if case .byteBuffer(let buffer) = unwrapOutboundIn(data), writing == 0, let frame = FrameHeader(buffer, at: buffer.readerIndex) {
       if frame.isReset, ended.remove(frame.stream) != nil {
         promise?.succeed()

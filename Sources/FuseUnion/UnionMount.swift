@@ -58,8 +58,8 @@ public final class UnionMount: Sendable {
 
   /// Mounts at an existing directory and begins to answer. Blocking.
   /// - Parameters:
-  ///   - threads: how many answer. Unless it is said, more where lower directories are themselves in FUSE: who waits there for a registry keeps none from
-  ///     being answered.
+  ///   - threads: how many answer; one of them takes requests, and the others are needed while files are copied up or wait for the disk. Unless it is said, more
+  ///     where lower directories are themselves in FUSE: who waits there for a registry keeps none from being answered.
   ///   - passesThrough: whether the kernel reads and writes files of the upper directory itself, where it allows that.
   public convenience init(
     _ layers: Layers, at target: String, transport: Transport = .raw, threads: Int? = nil, passesThrough: Bool = true,
@@ -106,7 +106,7 @@ public final class UnionMount: Sendable {
     self.union = union
     self.device = device
     self.session = session
-    let started = (0..<max(1, threads ?? (layers.lowers.contains(where: Self.isFetched) ? 24 : 3))).count { serve($0, log) }
+    let started = (0..<max(1, threads ?? (layers.lowers.contains(where: Self.isFetched) ? 24 : 8))).count { serve($0, log) }
     if started == 0 {
       // Whoever looked at it would wait for ever.
       umount2(target, Int32(MNT_DETACH))

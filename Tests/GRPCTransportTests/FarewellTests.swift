@@ -64,4 +64,22 @@ private struct Bytes: MessageSerializer, MessageDeserializer {
     }
     return (frames, told)
   }
+
+  @Test func aClientThatDoesNotAnswerIsNotWaitedFor() async throws {
+    let path = "/tmp/ref-farewell-\(UInt32.random(in: 0 ... .max)).sock"
+    let server = GRPCSocketServer(socket: path, services: [SilentService()])
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await server.serve() }
+      let frames = try await DedicatedThread.run {
+        let client = try RawClient(path)
+        client.send(RawClient.call(1))
+        _ = client.until { $0.isA(.headers) && $0.flags & 1 == 1 }
+        server.stop()
+        return client.until { _ in false }
+      }
+      #expect(frames.contains { $0.isA(.goAway) })
+      // It returns, after seconds.
+      try await group.waitForAll()
+    }
+  }
 }

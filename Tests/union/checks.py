@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -167,6 +168,29 @@ def untouched(program, options, base):
     return problem or (None if told() == before else f"{told()}\nbefore: {before}")
 
 
+def inherited(program, options, base):
+    """A directory whose files inherit an access list: what was removed there and made again hides what is below, also from the next server."""
+    place = f"{base}/inherited"
+    os.makedirs(f"{place}/lower/d/directory")
+    clauses.put(f"{place}/lower/d/directory/below")
+    clauses.put(f"{place}/lower/d/file", "below")
+    mount = Mount(program, place, options)
+    # u::rwx, u:1000:rwx, g::r-x, m::rwx, o::r-x (linux/posix_acl_xattr.h).
+    entries = ((1, 7, -1), (2, 7, 1000), (4, 5, -1), (16, 7, -1), (32, 5, -1))
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    os.setxattr(f"{mount.target}/d", "system.posix_acl_default", acl)
+    shutil.rmtree(f"{mount.target}/d/directory")
+    os.unlink(f"{mount.target}/d/file")
+    os.mkdir(f"{mount.target}/d/directory")
+    clauses.put(f"{mount.target}/d/file", "above")
+    has_list = "system.posix_acl_default" in os.listxattr(f"{mount.target}/d/directory")
+    problem = mount.end()
+    mount = Mount(program, place, options)
+    told = has_list, os.listdir(f"{mount.target}/d/directory"), clauses.get(f"{mount.target}/d/file"), os.listdir(f"{place}/work/work")
+    problem = problem or mount.end()
+    return problem or (None if told[:3] == (True, [], b"above") and set(told[3]) <= {"whiteout"} else f"{told}")
+
+
 def short(program, options, base):
     """A server that has no descriptors left leaves no name out of a listing, and takes no open file away."""
     place, few = f"{base}/short", 64
@@ -298,6 +322,7 @@ def main():
         ("a server that starts anew shows the same", lambda: remembered(mount, program, options, base)),
         ("what could not be removed is not written to below", lambda: full(program, options, base)),
         ("a removed directory of a layer is not changed", lambda: untouched(program, options, base)),
+        ("what inherits an access list hides what is below", lambda: inherited(program, options, base)),
         ("a want of descriptors passes, and leaves nothing", lambda: short(program, options, base)),
         ("a catalog is used if it is whole, and of this directory", (lambda: catalogued(program, options, base)) if "-c" in options else None),
     ):

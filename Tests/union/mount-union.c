@@ -109,7 +109,9 @@ static int watch(pid_t child, int go, unsigned *kills) {
         if (answers > 0)
           is_due = call.op == PTRACE_SYSCALL_INFO_EXIT && calls[thread & 0xffff] == SYS_writev && --answers == 0 && (calm = 1);
         else
-          is_due = !calm && is_of_interest(calls[thread & 0xffff]) && --left == 0;
+          // Of attempts to read a request those that bring one.
+          is_due = !calm && is_of_interest(calls[thread & 0xffff]) &&
+                   (calls[thread & 0xffff] != SYS_readv || (call.op == PTRACE_SYSCALL_INFO_EXIT && call.exit.rval > 0)) && --left == 0;
         if (is_due) {
           kill(child, SIGKILL);
           ++*kills;

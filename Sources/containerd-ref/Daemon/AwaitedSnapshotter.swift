@@ -21,7 +21,14 @@ final class AwaitedSnapshotter: Snapshotter {
     for one in waiting { one.resume(returning: snapshotter) }
   }
 
-  private func there() async -> any Snapshotter {
+  private func there() async throws -> any Snapshotter {
+    let snapshotter = await whenMade()
+    // Who has given up meanwhile gets nothing made.
+    try Task.checkCancellation()
+    return snapshotter
+  }
+
+  private func whenMade() async -> any Snapshotter {
     await withCheckedContinuation { continuation in
       let snapshotter = state.withLock { state -> (any Snapshotter)? in
         switch state {

@@ -21,6 +21,7 @@ struct SnapshotterServer {
   private let options: SnapshotterCommand.Serve
   private let logger: Logger
   private let reception: Reception
+  private let signals = StopSignals([SIGTERM, SIGINT, WorkerSupervisor.handOver])
 
   init(_ options: SnapshotterCommand.Serve) {
     self.options = options
@@ -120,7 +121,7 @@ struct SnapshotterServer {
   /// - Parameter beside: runs as long as the server does; its end is not the server's.
   private func serve(_ snapshotter: any Snapshotter, beside: @escaping @Sendable () async throws -> Void = {}) async throws {
     let reception = reception
-    let signals = StopSignals([SIGTERM, SIGINT, WorkerSupervisor.handOver])
+    let signals = signals
     let (logger, options) = (logger, options)
     let side = Task {
       do { try await beside() } catch is CancellationError {

@@ -272,12 +272,15 @@ final class WorkerSupervisor: Sendable {
   }
 
   private static func listen() -> Turn {
-    var byte: UInt8 = 0
-    var count = read(inheritedGo, &byte, 1)
-    while count < 0, clinux_errno() == EINTR { count = read(inheritedGo, &byte, 1) }
-    // The end of whoever would have said so.
-    if count <= 0 { _exit(1) }
-    return Turn(rawValue: byte) ?? .toBegin
+    while true {
+      var byte: UInt8 = 0
+      var count = read(inheritedGo, &byte, 1)
+      while count < 0, clinux_errno() == EINTR { count = read(inheritedGo, &byte, 1) }
+      // The end of whoever would have said so.
+      if count <= 0 { _exit(1) }
+      // What a later supervisor says besides is for later workers.
+      if let turn = Turn(rawValue: byte) { return turn }
+    }
   }
 
   private static func rename(_ name: [UInt8]) {
