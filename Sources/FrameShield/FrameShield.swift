@@ -62,7 +62,8 @@ public final class FrameShield: ChannelDuplexHandler {
   }
 
   public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    guard end == .server, event is ChannelShouldQuiesceEvent else { return context.fireUserInboundEventTriggered(event) }
+    // One that is not even active has no client that could miss anything, and perhaps nobody to serve it: it must not become active any more.
+    guard end == .server, event is ChannelShouldQuiesceEvent, context.channel.isActive else { return context.fireUserInboundEventTriggered(event) }
     farewell.begin(context) { [self] in resets.isEmpty }
   }
 

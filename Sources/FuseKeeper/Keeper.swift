@@ -89,6 +89,10 @@ public struct Keeper {
       case .entry, .done, .refused: return false
       }
       return true
-    } catch { return false }
+    } catch {
+      // A packet came for which there were no descriptors left. It was one to be kept.
+      if error.errno == EMFILE { return (try? KeeperPacket(kind: .refused, text: "the keeper has no descriptors left").send(to: server)) != nil }
+      return false
+    }
   }
 }

@@ -106,11 +106,21 @@ public final class KeeperConnection: Sendable {
   private static func exchange(_ packet: KeeperPacket, _ socket: Int32) throws(SystemError) -> [Entry] {
     try packet.send(to: socket)
     var entries: [Entry] = []
+    var failure: SystemError?
     while true {
-      guard let answer = try KeeperPacket.receive(from: socket) else { throw SystemError(errno: EPIPE, operation: "recvmsg", object: "the keeper's socket") }
+      let answer: KeeperPacket?
+      do { answer = try KeeperPacket.receive(from: socket) } catch where error.errno == EMFILE {
+        // Some of the answer is missing. The rest of it must not be taken for the next one.
+        failure = error
+        continue
+      }
+      guard let answer else { throw SystemError(errno: EPIPE, operation: "recvmsg", object: "the keeper's socket") }
       switch answer.kind {
       case .entry: entries.append(Entry(name: answer.text, descriptors: answer.descriptors))
-      case .done: return entries
+      case .done:
+        guard let failure else { return entries }
+        for entry in entries { for descriptor in entry.descriptors { close(descriptor) } }
+        throw failure
       default: throw SystemError(errno: EPROTO, operation: "keep", object: answer.text)
       }
     }

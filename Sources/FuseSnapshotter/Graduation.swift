@@ -105,7 +105,11 @@ actor Graduation {
     guard let (layer, mounts) = plan else { return }
     let (content, options) = (StoppedContent(base: layer, stop: stop), ApplyOptions(diffID: layer.name.diffID, sync: true))
     do { _ = try await applier.apply(layer.content, from: content, to: mounts, options: options) } catch {
-      try await pool.run { try unions.drop(union, force: true) }
+      try await pool.run {
+        try unions.drop(union, force: true)
+        // Half of a layer is of no use to anybody, and a full disk stays full with it.
+        try Files.removeTree(scratch)
+      }
       throw error
     }
     try await pool.run {

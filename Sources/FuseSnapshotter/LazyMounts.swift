@@ -13,6 +13,7 @@ import SystemKit
 /// The mounts of lazy snapshots: one for each chain of layers that something stands on.
 ///
 ///     ROOT/lazy/ID/tree       the chain's merged tree (FuseServer)
+///     ROOT/lazy/ID/tree.of    the indexes that it was made from
 ///     ROOT/lazy/ID/mnt        where it is mounted; ID is the number of the chain's top snapshot
 ///     ROOT/lazy/ID/replaced   names that the keeper has for mounts which somebody else unmounted, and which others stand in the place of
 ///
@@ -81,6 +82,9 @@ final class LazyMounts: LayerPlaces {
           throw ContainerdError.notFound("snapshot \(entry.name)")
         }
         let (layers, target) = (try layers(of: record), "\(place(id))/mnt")
+        if try isOfOthers("\(place(id))/tree", layers) {
+          throw ContainerdError.failedPrecondition("snapshot \(id): a layer that was wrong has another index since it was mounted")
+        }
         let mount = try FuseMount(
           takingOver: entry.descriptors, try FlatTree(path: "\(place(id))/tree"), layers, at: target, form: form(id, record), log: log)
         if isMountPoint(target), !replaced(id).contains(entry.name) {
@@ -172,9 +176,28 @@ final class LazyMounts: LayerPlaces {
 
   /// The chain's tree, which is made if there is none, or none that this version reads; and what is wanted at once then.
   private func flat(_ tree: String, _ layers: [LazyLayer]) throws -> (FlatTree, [TreeWork.Wish]) {
-    if let flat = try known(tree) { return (flat, []) }
+    if let flat = try known(tree), try !isOfOthers(tree, layers) { return (flat, []) }
+    try Files.removeTree(tree)
+    try Files.writeAtomically(try mark(of: layers), to: "\(tree).of")
     let wishes = try work.run(TreeWork(indexes: layers.map { shelf.index(of: $0.name.blob.digest) }, tree: tree))
     return (try FlatTree(path: tree), wishes)
+  }
+
+  /// Whether a tree was made from other indexes than its layers have now: one that turned out to be wrong is replaced, and what it says of places is of no other's
+  /// bytes. False where that was not written down.
+  private func isOfOthers(_ tree: String, _ layers: [LazyLayer]) throws -> Bool {
+    let path = "\(tree).of"
+    return try Files.exists(path) && Files.read(path) != mark(of: layers)
+  }
+
+  /// What tells the indexes of layers from those that replace them.
+  private func mark(of layers: [LazyLayer]) throws -> [UInt8] {
+    let lines = try layers.map { layer in
+      let blob = layer.name.blob.digest
+      let spans = try Files.status("\(shelf.directory(of: blob))/spans")
+      return "\(blob) \(spans.st_ino) \(spans.st_mtim.tv_sec).\(spans.st_mtim.tv_nsec)\n"
+    }
+    return Array(lines.joined().utf8)
   }
 
   private func known(_ tree: String) throws -> FlatTree? {

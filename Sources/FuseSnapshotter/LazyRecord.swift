@@ -28,6 +28,9 @@ struct LazyRecord: Codable, Sendable, Hashable {
     do { return try JSONDecoder().decode(LazyRecord.self, from: Data(try Files.read(path))) } catch let error as SystemError where error.errno == ENOENT {
       // Or one that is being removed.
       return nil
+    } catch let error as SystemError {
+      // That passes: nothing is wrong with the record.
+      throw error
     } catch {
       throw ContainerdError(.dataLoss, "\(path): \(error)")
     }

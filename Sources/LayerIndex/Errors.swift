@@ -8,7 +8,7 @@ extension ContainerdError {
       switch error.errno {
       case ENOENT, ENOTDIR: .notFound
       case EISDIR: .invalidArgument
-      case ENOSPC, EDQUOT, EMFILE, ENFILE: .resourceExhausted
+      case ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM: .resourceExhausted
       case EACCES, EPERM, EROFS: .permissionDenied
       default: .unknown
       }

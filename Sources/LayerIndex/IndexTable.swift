@@ -81,7 +81,7 @@ struct Table: Codable {
     func entry() throws(ContainerdError) -> LayerIndex.Entry {
       guard let name = name.map({ Array($0.utf8) }) ?? nameBytes.map({ Array($0) }) else { throw .invalidArgument("layer index: an entry has no name") }
       var entry = LayerIndex.Entry(
-        kind: kind, name: name, mode: mode, owner: owner ?? 0, group: group ?? 0, seconds: seconds, nanoseconds: nanoseconds ?? 0)
+        kind: kind, name: name, mode: mode & 0o7777, owner: owner ?? 0, group: group ?? 0, seconds: seconds, nanoseconds: nanoseconds ?? 0)
       entry.link = link.map { Array($0.utf8) } ?? linkBytes.map { Array($0) } ?? []
       if let device, device.count == 2 { (entry.major, entry.minor) = (device[0], device[1]) }
       entry.attributes = (attributes ?? [:]).map { LayerIndex.Attribute(name: $0.key, value: Array($0.value)) }.sorted { $0.name < $1.name }

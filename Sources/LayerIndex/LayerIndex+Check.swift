@@ -84,6 +84,8 @@ extension LayerIndex {
   private func wrong(_ why: String) -> ContainerdError { .invalidArgument("index of \(blob): \(why)") }
 
   private func check(_ span: Span, _ number: Int) throws(ContainerdError) {
+    // `SpanTable` has room for no other.
+    if span.digest.algorithm != .sha256 { throw wrong("span \(number) has a digest of \(span.digest.algorithm), not of sha256") }
     if case .block(let bits, let window) = span.start, !(0...7).contains(bits) || window.count > CheckpointingInflater.windowSize || packing != .gzip {
       throw wrong("span \(number) begins at \(bits) bits with a window of \(window.count) bytes")
     }
@@ -102,6 +104,8 @@ extension LayerIndex {
   }
 
   private func check(_ entry: Entry) throws(ContainerdError) {
+    // What the kernel has room for (include/linux/kdev_t.h).
+    if entry.major >= 1 << 12 || entry.minor >= 1 << 20 { throw wrong("\"\(entry.text)\" is device \(entry.major):\(entry.minor)") }
     if entry.size < 0 || (entry.kind != .file && entry.size != 0) { throw wrong("\"\(entry.text)\" is a \(entry.kind.rawValue) of \(entry.size) bytes") }
     var end: Int64 = 0
     for piece in entry.pieces {

@@ -42,6 +42,14 @@ public final class SpanTable: @unchecked Sendable {
     self.count = Int(count)
     self.packing = packing
     self.archive = archive
+    var (begin, end): (Int64, Int64) = (0, 0)
+    for row in 0..<self.count {
+      let (from, to, place) = (number(row, 0), number(row, 8), number(row, 16))
+      if from < begin || to < from || to > size || place < end || place > archiveSize {
+        throw ContainerdError(.dataLoss, "\(path): span \(row) is from \(from) to \(to), and ends at \(place) of \(archiveSize)")
+      }
+      (begin, end) = (from, place)
+    }
   }
 
   public static func encode(_ index: LayerIndex) throws -> [UInt8] {
@@ -73,6 +81,8 @@ public final class SpanTable: @unchecked Sendable {
         append(UInt64(1 | bits << 8) | covers)
       }
       append(span.skip)
+      // Whoever has asked `check` never sees this.
+      if span.digest.algorithm != .sha256 { throw ContainerdError.invalidArgument("index of \(index.blob): a span has the digest \(span.digest)") }
       bytes += span.digest.bytes
     }
     return bytes + windows

@@ -95,9 +95,11 @@ public final class LazyLayer: Sendable {
       // Only a check makes this file, when all was on disk.
       for number in 0..<spans.count { presence.set(number) }
       state.withLock { $0.phase = .checked }
-    } else if let reason = try? Files.read(directory + "/poisoned") {
-      // What cannot be read is not there: then the layer is checked again once it is whole.
-      refuse(String(decoding: reason, as: UTF8.self))
+      // A check that was killed when it had just said so; who cannot drop it has it a little longer.
+      if spans.archive == .tar { ftruncate(self.packed, 0) }
+    } else if Files.exists(directory + "/poisoned") {
+      // It is wrong, whether the reason can be read or not.
+      refuse((try? Files.read(directory + "/poisoned")).map { String(decoding: $0, as: UTF8.self) } ?? "it was found to be wrong before")
     } else if presence.isWhole {
       beginCheck()
     }
@@ -237,7 +239,7 @@ extension ContainerdError {
     let code: Code =
       switch error.errno {
       case ENOENT, ENOTDIR: .notFound
-      case ENOSPC, EDQUOT, EMFILE, ENFILE: .resourceExhausted
+      case ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM: .resourceExhausted
       case EACCES, EPERM, EROFS: .permissionDenied
       default: .unknown
       }

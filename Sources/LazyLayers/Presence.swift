@@ -17,6 +17,9 @@ final class Presence: @unchecked Sendable {
     let file = try Files.open(path, O_RDWR | O_CREAT, mode: 0o600)
     let raw = file.raw
     try check("ftruncate", path) { ftruncate(raw, off_t(count)) }
+    // A store into a hole of a mapped file on a full disk would be the end of the process.
+    let failure = posix_fallocate(raw, 0, off_t(count))
+    if failure != 0 { throw SystemError(errno: failure, operation: "posix_fallocate", object: path) }
     guard let start = mmap(nil, count, PROT_READ | PROT_WRITE, MAP_SHARED, raw, 0), start != UnsafeMutableRawPointer(bitPattern: -1) else {
       throw SystemError.last("mmap", path)
     }

@@ -82,4 +82,21 @@ private struct Bytes: MessageSerializer, MessageDeserializer {
       try await group.waitForAll()
     }
   }
+
+  /// Whoever is just being accepted when the server is told to end is not left half made, which ends the process.
+  @Test func whoComesWhenItEndsIsSentAway() async throws {
+    for _ in 0..<50 {
+      let path = "/tmp/ref-farewell-\(UInt32.random(in: 0 ... .max)).sock"
+      let server = GRPCSocketServer(socket: path, services: [SilentService()])
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await server.serve() }
+        try await DedicatedThread.run {
+          let client = try RawClient(path, says: [])
+          server.stop()
+          _ = client.until { _ in false }
+        }
+        try await group.waitForAll()
+      }
+    }
+  }
 }

@@ -17,7 +17,9 @@ final class RawClient {
   private let descriptor: Int32
   private var buffered: [UInt8] = []
 
-  init(_ path: String) throws {
+  static let greeting = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + frame(.settings) + frame(.settings, flags: 1)
+
+  init(_ path: String, says greeting: [UInt8] = RawClient.greeting) throws {
     descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
@@ -31,7 +33,7 @@ final class RawClient {
       if status == 0 { break }
       usleep(10_000)
     }
-    send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + Self.frame(.settings) + Self.frame(.settings, flags: 1))
+    if !greeting.isEmpty { send(greeting) }
   }
 
   deinit { close(descriptor) }

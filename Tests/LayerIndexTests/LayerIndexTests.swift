@@ -3,6 +3,7 @@ import Hashing
 import Protocols
 import SystemKit
 import TarReading
+import TestSupport
 import Testing
 
 @testable import LayerIndex
@@ -211,6 +212,36 @@ private let tar = "tar -c --sparse --format=pax --xattrs ."
     let scene = try LayerScene(seed: 3)
     let blob = try Files.read(scene.layer(tar + " | gzip"), limit: 1 << 30)
     return (try LayerIndex.build(from: MemoryBytes(blob), mediaType: gzipType, spanSize: 256 << 10), blob)
+  }
+
+  @Test func whatATableOfSpansHasNoRoomForIsRefused() throws {
+    var (index, _) = try sample()
+    try index.check()
+    _ = try SpanTable.encode(index)
+    let longer = Digest(.sha512, hash: [UInt8](repeating: 7, count: 64)[...])
+    index.spans[0].digest = longer
+    #expect(throws: ContainerdError.self) { try index.check() }
+    #expect(throws: ContainerdError.self) { try SpanTable.encode(index) }
+  }
+
+  @Test(arguments: [(0, 8), (1, 0), (1, 16), (2, 8)]) func aTableOfSpansThatIsNotInOrderIsNotUsed(row: Int, column: Int) throws {
+    let (index, _) = try sample()
+    let scratch = ScratchDirectory("spans")
+    let (path, bytes) = (scratch.path + "/spans", try SpanTable.encode(index))
+    try Files.writeAtomically(bytes, to: path)
+    #expect(try SpanTable(path: path, blob: index.blob).count == index.spans.count)
+    for value in [Int64.min, Int64.max] {
+      var wrong = bytes
+      withUnsafeBytes(of: value) { wrong.replaceSubrange(64 + 88 * row + column..<64 + 88 * row + column + 8, with: $0) }
+      try Files.writeAtomically(wrong, to: path)
+      #expect(throws: ContainerdError.self) { try SpanTable(path: path, blob: index.blob) }
+    }
+  }
+
+  @Test func aDeviceThatTheKernelWouldTakeForAnotherIsRefused() throws {
+    var (index, _) = try sample()
+    index.entries[0].minor = 1 << 20
+    #expect(throws: ContainerdError.self) { try index.check() }
   }
 
   @Test func anIndexIsTheSameAfterItsFile() throws {

@@ -133,6 +133,13 @@ static inline int clinux_become_for_files(uid_t user, gid_t group) {
   setfsuid(user);
   return (uid_t)setfsuid((uid_t)-1) == user && (gid_t)setfsgid((gid_t)-1) == group;
 }
+/// Lets this process have as many descriptors as it may. Programs that it starts inherit that.
+static inline void clinux_raise_descriptors(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
 /// One packet with descriptors; at most 8 of them. What sendmsg(2) returns.
 static inline ssize_t clinux_send_descriptors(int socket, const void *bytes, size_t count, const int *descriptors, int how_many) {
   char control[CMSG_SPACE(8 * sizeof(int))] = {0};
@@ -153,7 +160,8 @@ static inline ssize_t clinux_send_descriptors(int socket, const void *bytes, siz
   }
   return sendmsg(socket, &message, MSG_NOSIGNAL);
 }
-/// The next packet, its descriptors close-on-exec: `how_many` has room for 8, and gets their number. What recvmsg(2) returns.
+/// The next packet, its descriptors close-on-exec: `how_many` has room for 8, and gets their number. What recvmsg(2) returns; EMFILE if this process could not
+/// have all of its descriptors: then it gets none, and the packet is gone.
 static inline ssize_t clinux_receive_descriptors(int socket, void *bytes, size_t count, int *descriptors, int *how_many) {
   char control[CMSG_SPACE(8 * sizeof(int))];
   struct iovec part = {bytes, count};
@@ -166,6 +174,11 @@ static inline ssize_t clinux_receive_descriptors(int socket, void *bytes, size_t
     int here = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
     memcpy(descriptors + *how_many, CMSG_DATA(header), (size_t)here * sizeof(int));
     *how_many += here;
+  }
+  if (message.msg_flags & MSG_CTRUNC) {
+    while (*how_many > 0) close(descriptors[--*how_many]);
+    errno = EMFILE;
+    return -1;
   }
   return got;
 }

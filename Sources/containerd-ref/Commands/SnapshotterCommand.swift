@@ -98,6 +98,8 @@ struct SnapshotterCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+      // Every layer that is served takes two, for as long as it is here.
+      clinux_raise_descriptors()
       if backend == .overlay || worker { return try await SnapshotterServer(self).run() }
       try await WorkerSupervisor(arguments: CommandLine.arguments + ["--worker"], socket: address, root: root).run()
     }
@@ -113,6 +115,7 @@ struct SnapshotterCommand: AsyncParsableCommand {
 
     func run() throws {
       signal(SIGINT, SIG_IGN)
+      clinux_raise_descriptors()
       var keeper = Keeper(root: root, patience: 600_000)
       try keeper.run()
     }
