@@ -109,7 +109,8 @@ public final class KeeperConnection: Sendable {
     var failure: SystemError?
     while true {
       let answer: KeeperPacket?
-      do { answer = try KeeperPacket.receive(from: socket) } catch  where error.errno == EMFILE {
+      do { answer = try KeeperPacket.receive(from: socket) } catch {
+        if error.errno != EMFILE { throw error }
         // Some of the answer is missing. The rest of it must not be taken for the next one.
         failure = error
         continue
