@@ -45,13 +45,25 @@ static int make(struct worker *worker, struct birth *birth, int directory, const
   return birth->fd = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 }
 
+// A directory that was made in its place, and hides what is below. Making it so twice is the same as once.
+static int make_opaque(cunion *tree, int directory, const char *name) {
+  int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int error = fd < 0 ? errno : set_opaque(tree, fd);
+  if (fd >= 0) close(fd);
+  return error;
+}
+
 // In the place of a whiteout, in one step. In the work directory nothing is inherited from the directory the file will be in: that is made up for.
 static int make_over_whiteout(struct worker *worker, struct birth *birth, int directory, const char *name) {
   cunion *tree = worker->tree;
   struct stat above, made;
   char temporary[24];
   if (fstat(directory, &above) < 0) return errno;
-  if (worker->again && !is_whiteout_at(directory, name)) return make(worker, birth, directory, name) < 0 ? errno : 0;
+  if (worker->again && !is_whiteout_at(directory, name)) {
+    if (make(worker, birth, directory, name) < 0) return errno;
+    become(worker, 0, 0);
+    return S_ISDIR(birth->mode) ? make_opaque(tree, directory, name) : 0;
+  }
   if (fgetxattr(directory, "system.posix_acl_default", NULL, 0) > 0) {
     // A default access list can be inherited by nothing but making the file in its place: here, a crash can bring the lower file back.
     // The whiteout is put aside, to be there if the file cannot be made: on a full disk there might be no other.
@@ -62,12 +74,7 @@ static int make_over_whiteout(struct worker *worker, struct birth *birth, int di
     become_caller(worker, birth->mask);
     int error = make(worker, birth, directory, name) < 0 ? errno : 0;
     become(worker, 0, 0);
-    if (!error && S_ISDIR(birth->mode)) {
-      int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-      error = fd < 0 ? errno : set_opaque(tree, fd);
-      if (fd >= 0) close(fd);
-      if (error) unlinkat(directory, name, AT_REMOVEDIR);
-    }
+    if (!error && S_ISDIR(birth->mode) && (error = make_opaque(tree, directory, name))) unlinkat(directory, name, AT_REMOVEDIR);
     if (error)
       renameat(tree->work, temporary, directory, name);
     else
@@ -84,9 +91,7 @@ static int make_over_whiteout(struct worker *worker, struct birth *birth, int di
     if (!error && !S_ISLNK(birth->mode) && fchmodat(tree->work, temporary, mode, 0) < 0) error = errno;
   }
   if (!error && is_directory) {
-    int fd = openat(tree->work, temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    error = fd < 0 ? errno : set_opaque(tree, fd);
-    if (fd >= 0) close(fd);
+    error = make_opaque(tree, tree->work, temporary);
     if (!error && renameat2(tree->work, temporary, directory, name, RENAME_EXCHANGE) < 0) error = errno;
     if (!error) unlinkat(tree->work, temporary, 0);
   } else if (!error && renameat(tree->work, temporary, directory, name) < 0) {

@@ -90,7 +90,7 @@ public struct Keeper {
       }
       return true
     } catch {
-      // A packet came for which there were no descriptors left. It was one to be kept.
+      // A packet came for which there were no descriptors left. It was one to be kept. Who cannot be told so is not there any more.
       if error.errno == EMFILE { return (try? KeeperPacket(kind: .refused, text: "the keeper has no descriptors left").send(to: server)) != nil }
       return false
     }

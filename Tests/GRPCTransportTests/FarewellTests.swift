@@ -65,7 +65,7 @@ private struct Bytes: MessageSerializer, MessageDeserializer {
     return (frames, told)
   }
 
-  @Test func aClientThatDoesNotAnswerIsNotWaitedFor() async throws {
+  @Test(.timeLimit(.minutes(1))) func aClientThatDoesNotAnswerIsNotWaitedFor() async throws {
     let path = "/tmp/ref-farewell-\(UInt32.random(in: 0 ... .max)).sock"
     let server = GRPCSocketServer(socket: path, services: [SilentService()])
     try await withThrowingTaskGroup(of: Void.self) { group in

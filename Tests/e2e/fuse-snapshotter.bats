@@ -239,7 +239,7 @@ PYTHON
   done
   rm "$WORK/calling"
   wait $calling
-  # None has failed in 550 upgrades. Who comes in the moment in which a server that has only just begun is told to go may be told to ask again.
+  # None has failed in 700 upgrades. Who comes in the moment in which a server that has only just begun is told to go may be told to ask again.
   [ "$(grep -c well "$WORK/called")" -ge 3 ] && [ "$(grep -cv well "$WORK/called")" -le 1 ] && ! grep -v well "$WORK/called" | grep -v ": unavailable" ||
     { sort "$WORK/called" | uniq -c; false; }
 }

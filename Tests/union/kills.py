@@ -271,6 +271,14 @@ def kills(program, options, base, kill):
     return "\n".join(problems + ([problem] if problem else [])) or None
 
 
+def ended(mount, answers, wrong):
+    """What is to be complained of when a server was killed after so many answers."""
+    problem = mount.end()
+    if wrong or problem:
+        return problem or f"after answer {answers}: {', '.join(wrong[:3])}, {len(wrong)} in all"
+    return None if mount.process.stdout.read() == "killed 1\n" else f"after answer {answers}: nobody was killed"
+
+
 def listed_again(program, options, base):
     """Killed when it has just listed a directory, and its successor has no catalog: names are told in another order then, and must lead to the same files."""
     for name in ("one", "other"):
@@ -289,12 +297,10 @@ def listed_again(program, options, base):
             for number in sorted(os.listdir(f"{mount.target}/{name}")):
                 with open(f"{mount.target}/{name}/{number}") as file:
                     if file.read() != f"{name}/{number}":
-                        wrong.append(f"{name}/{number}")
-        problem = mount.end()
-        if wrong or problem:
-            return problem or f"after answer {answers}: {len(wrong)} files are others, {wrong[0]} for one"
-        if mount.process.stdout.read() != "killed 1\n":
-            return f"after answer {answers}: nobody was killed"
+                        wrong.append(f"{name}/{number} is another")
+        problem = ended(mount, answers, wrong)
+        if problem:
+            return problem
     return None
 
 
@@ -332,11 +338,9 @@ def known_again(program, options, base):
                 os.close(fd)
             except OSError as error:
                 wrong.append(f"close: {error}")
-        problem = mount.end()
-        if wrong or problem:
-            return problem or f"after answer {answers}: {', '.join(wrong[:3])}, {len(wrong)} in all"
-        if mount.process.stdout.read() != "killed 1\n":
-            return f"after answer {answers}: nobody was killed"
+        problem = ended(mount, answers, wrong)
+        if problem:
+            return problem
     return None
 
 
