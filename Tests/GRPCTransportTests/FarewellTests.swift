@@ -75,7 +75,9 @@ private struct Bytes: MessageSerializer, MessageDeserializer {
         client.send(RawClient.call(1))
         _ = client.until { $0.isA(.headers) && $0.flags & 1 == 1 }
         server.stop()
-        return client.until { _ in false }
+        let frames = client.until { _ in false }
+        #expect(client.isEnded, "the server waits for an answer")
+        return frames
       }
       #expect(frames.contains { $0.isA(.goAway) })
       // It returns, after seconds.

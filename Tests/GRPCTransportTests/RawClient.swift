@@ -16,6 +16,8 @@ final class RawClient {
 
   private let descriptor: Int32
   private var buffered: [UInt8] = []
+  /// The server has ended the connection; without that `next` gives up after 20 s.
+  private(set) var isEnded = false
 
   static let greeting = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + frame(.settings) + frame(.settings, flags: 1)
 
@@ -40,7 +42,7 @@ final class RawClient {
 
   func send(_ bytes: [UInt8]) { #expect(write(descriptor, bytes, bytes.count) == bytes.count) }
 
-  /// nil at the connection's end.
+  /// nil at the connection's end, or when nothing comes.
   func next() -> Frame? {
     while true {
       if buffered.count >= 9 {
@@ -54,6 +56,7 @@ final class RawClient {
       }
       var bytes = [UInt8](repeating: 0, count: 65536)
       let count = read(descriptor, &bytes, bytes.count)
+      isEnded = count == 0
       if count <= 0 { return nil }
       buffered += bytes.prefix(count)
     }
