@@ -1,14 +1,8 @@
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "internal.h"
-
-// Linux 5.14; without it large reads are copied.
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
 
 static int64_t end_of(const cfuse_archive *archive, uint32_t span) {
   int64_t end;
@@ -107,22 +101,4 @@ void cfuse_touch(const cfuse_service *service, uint32_t node, uint64_t offset, u
       service->touch(service->context, contents->layer, span);
     }
   }
-}
-
-bool cfuse_map_present(const cfuse_service *service, uint32_t node, uint64_t offset, uint32_t count, cfuse_mapped *out) {
-  const cfuse_archive *archive = archive_of(service, node);
-  if (!archive || __atomic_load_n(archive->refused, __ATOMIC_ACQUIRE)) return false;
-  const cfuse_contents *contents = &service->tree->contents[node];
-  const cfuse_piece *piece = service->tree->pieces + contents->first;
-  if (contents->count != 1 || piece->offset != 0 || (uint64_t)piece->count < offset + count) return false;
-  int64_t place = piece->place + (int64_t)offset, start = place & ~(int64_t)4095;
-  if (!is_present(archive, place, count)) return false;
-  out->length = (size_t)(place - start) + count;
-  out->start = mmap(NULL, out->length, PROT_READ, MAP_SHARED, archive->file, start);
-  if (out->start == MAP_FAILED) return false;
-  out->bytes = (const uint8_t *)out->start + (place - start);
-  // What the disk cannot read is found out here, not when the answer is being given, which cannot be given again.
-  if (madvise(out->start, out->length, MADV_POPULATE_READ) == 0) return true;
-  munmap(out->start, out->length);
-  return false;
 }

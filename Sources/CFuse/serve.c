@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
@@ -182,17 +181,8 @@ static void open_file(int device, const cfuse_service *service, const struct fus
   if (reply(device, request->unique, 0, &part, 1) != 0) cfuse_release_node(device, service, place);
 }
 
-// Reads that are as large are worth a mapping of the archive: that saves a copy.
-#define MAPPED_LEAST (128u << 10)
-
 // Answers a read without the reader, if its bytes are here.
 static bool read_present(int device, const cfuse_service *service, uint64_t number, uint32_t node, uint64_t offset, uint32_t count, uint8_t *buffer) {
-  cfuse_mapped mapped;
-  if (count >= MAPPED_LEAST && cfuse_map_present(service, node, offset, count, &mapped)) {
-    cfuse_reply(device, number, 0, mapped.bytes, count);
-    munmap(mapped.start, mapped.length);
-    return true;
-  }
   if (count > LARGEST_WRITE || !cfuse_read_present(service, node, offset, count, buffer)) return false;
   cfuse_reply(device, number, 0, buffer, count);
   return true;
@@ -313,6 +303,11 @@ static uint64_t now(void) {
   return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+// Whoever reads as much at a time reads on: the kernel asks for the next while this one is being used.
+static bool is_large_read(const struct fuse_in_header *request) {
+  return request->opcode == FUSE_READ && ((const struct fuse_read_in *)(request + 1))->size >= 256u << 10;
+}
+
 static void look_for_next(int device) {
   if (__atomic_exchange_n(&somebody_looks, 1, __ATOMIC_ACQUIRE)) return;
   struct pollfd wait = {.fd = device, .events = POLLIN};
@@ -346,7 +341,7 @@ static int serve(int device, const cfuse_service *service, cfuse_init_state *sta
     }
     if (request->opcode != FUSE_INIT) {
       handle(device, service, request, (size_t)count, out);
-      if (request->opcode == FUSE_READDIRPLUS) look_for_next(device);
+      if (request->opcode == FUSE_READDIRPLUS || is_large_read(request)) look_for_next(device);
       continue;
     }
     cfuse_init_state settled;

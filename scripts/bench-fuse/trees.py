@@ -43,6 +43,15 @@ def noise(path, mebibytes):
             file.write(os.urandom(1 << 20))
 
 
+def copy_in_pieces(path, to, piece, first):
+    """The pieces in which a file was written are what the kernel keeps it in, and that is what mapping it costs."""
+    with open(path, "rb") as file, open(to, "wb", buffering=0) as other:
+        length = first
+        while bytes := file.read(length):
+            other.write(bytes)
+            length = piece
+
+
 def bare_layer(number, files):
     """A layer of tiny files, as the bytes of a tar archive: made in memory, for nobody unpacks it."""
     out = io.BytesIO()
