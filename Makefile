@@ -23,7 +23,7 @@ build: ## build everything (debug)
 # Tests that run programs block the few threads that asynchronous tests share: those get a run of their own.
 ASYNC_TESTS := RegistryFetcherTests|GRPCFrontendTests|GRPCTransportTests|ImageTests|MetadataTests|InMemoryFakesTests|CommandLineTests|ProtocolsTests|LazyStatusTests|LazyImagesTests
 # And those that are readers and servers of one mount: a thread that is taken away, or a child that is just being made, is in their way.
-MOUNT_TESTS := FuseServerTests|MetricsServerTests
+MOUNT_TESTS := FuseServerTests|FuseSnapshotterTests|MetricsServerTests
 
 test: setup ## everything that CI runs: lint, unit tests, then ctr and its peers against our daemon (root)
 	$(MAKE) lint

@@ -132,6 +132,9 @@ let core: [Target] = [
   tests("FuseKeeperTests", ["FuseKeeper", "BlockingIO", "SystemKit", "CLinux", "TestSupport"]),
   tests("FuseServerTests", ["FuseServer", "LazyLayers", "CFuse", "LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux", "BlockingIO", "TestSupport"]),
   tests(
+    "FuseSnapshotterTests",
+    ["FuseSnapshotter", "LazyLayers", "LayerIndex", "Protocols", "SystemKit", "CLinux", "BlockingIO", "TestSupport"]),
+  tests(
     "LazyStatusTests",
     [
       "FuseSnapshotter", "OverlaySnapshotter", "SnapshotIndex", "FuseServer", "LazyLayers", "LayerIndex", "Protocols", "Hashing", "SystemKit", "CLinux",

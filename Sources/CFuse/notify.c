@@ -25,4 +25,11 @@ int cfuse_push(int device, uint32_t node, uint64_t offset, const void *bytes, si
   return notify(device, FUSE_NOTIFY_STORE, parts, 2);
 }
 
+int cfuse_forget_bytes(int device, uint32_t node) {
+  // No length: to the end.
+  struct fuse_notify_inval_inode_out bytes = {.ino = (uint64_t)node + 1, .off = 0, .len = 0};
+  struct iovec part = {&bytes, sizeof bytes};
+  return notify(device, FUSE_NOTIFY_INVAL_INODE, &part, 1);
+}
+
 int cfuse_resend(int device) { return notify(device, CFUSE_NOTIFY_RESEND, NULL, 0); }

@@ -101,6 +101,15 @@ public final class FuseMount: Sendable {
     }
   }
 
+  /// Whether one of its layers turned out to be another: nothing is read of that.
+  public var isRefused: Bool { service.isRefused }
+
+  /// Makes the kernel forget what it has of a layer that turned out to be another: who reads on, or has it mapped, asks us, and is refused. Waits for reads that are
+  /// unanswered. Blocking.
+  public func forget(_ layer: LazyLayer) {
+    isClosed.withLock { closed in if !closed { service.forget(layer) } }
+  }
+
   /// Files, directories and links.
   public var nodes: Int { service.tree.count }
 

@@ -127,6 +127,9 @@ final class FuseSession: @unchecked Sendable {
     }
   }
 
+  /// Makes the kernel forget a file's bytes. Not on a thread that answers reads.
+  func forget(_ node: Int) -> Int32 { cfuse_forget_bytes(device, UInt32(node)) }
+
   /// A file was read that the C side has not read itself.
   func notice(_ node: Int) { cfuse_notice(service, device, UInt32(node)) }
 

@@ -39,6 +39,20 @@ final class MountService: Sendable {
 
   func attach(_ session: FuseSession) { attached.withLock { $0 = session } }
 
+  var isRefused: Bool { layers.contains { $0.isPoisoned } }
+
+  /// Makes the kernel forget what it has of a layer's files.
+  func forget(_ layer: LazyLayer) {
+    guard let session = attached.withLock({ $0 }), let place = layers.firstIndex(where: { $0 === layer }) else { return }
+    for node in 0..<tree.count where tree.layer(of: node) == place && !tree.pieces(of: node).isEmpty {
+      let error = session.forget(node)
+      // Most files nobody has looked at.
+      if error != 0, error != ENOENT {
+        return log("what the kernel has of layer \(layer.name.blob.digest) stays readable: \(SystemError(errno: error, operation: "write", object: "/dev/fuse"))")
+      }
+    }
+  }
+
   /// How the C side calls us, who must outlive it.
   var callbacks: FuseSession.Callbacks {
     FuseSession.Callbacks(

@@ -102,6 +102,7 @@ public final class FuseSnapshotter: Snapshotter {
         // Of what has been fetched for it nothing is needed any more.
         await pool.run { clinux_give_back() }
         if layer.isPoisoned {
+          await pool.run { [mounts] in mounts.forget(layer) }
           await images.distrust(layer.name.blob.digest)
         } else if let graduation {
           Task { await graduation.run() }
@@ -408,16 +409,23 @@ public final class FuseSnapshotter: Snapshotter {
 
   private func mountLayers(onto parent: String?) async throws {
     guard let parent, !parent.isEmpty, let entry = try await entry(parent), entry.info.kind == .committed else { return }
-    try await mountNearest([entry.id] + entry.parentIDs)
+    try await mountNearest([entry.id] + entry.parentIDs, forSomethingNew: parent)
   }
 
   private func mountLayers(under entry: SnapshotEntry) async throws { try await mountNearest(entry.parentIDs) }
 
   /// Before the index is asked to do anything: it does one thing at a time, and a mount may take its time.
-  private func mountNearest(_ ids: [Int64]) async throws {
+  /// - Parameter parent: what something is about to be made on, which must not be wrong; what is there already only stands on it.
+  private func mountNearest(_ ids: [Int64], forSomethingNew parent: String? = nil) async throws {
     try await pool.run { [self] in
       for id in ids {
         guard let record = try LazyRecord.read(in: overlay.directory(id)) else { continue }
+        if let parent, !Graduation.isDone(overlay.directory(id)) {
+          for layer in record.layers where shelf.isPoisoned(try Digest(parsing: layer.digest)) {
+            throw ContainerdError.failedPrecondition(
+              "snapshot \(parent): its layer \(layer.digest) is not what image \(record.image) names, and nothing can be read of it: remove the snapshot and pull the image again")
+          }
+        }
         // A snapshot that was made before the chain graduated has the mount among its layers.
         if !Graduation.isDone(overlay.directory(id)) || mounts.isKnown(id) { try mounts.mount(id, record) }
         return

@@ -92,7 +92,11 @@ final class LazyMounts: LayerPlaces {
         } else {
           letGo(id, Mounted(mount: mount, name: entry.name))
         }
-        for layer in layers { shelf.fill(layer) }
+        for layer in layers {
+          shelf.fill(layer)
+          // Its server may have been killed before the kernel was told. Nobody is kept waiting by those who still read it.
+          if layer.isPoisoned { DispatchQueue.global().async { mount.forget(layer) } }
+        }
       } catch {
         log("mount \(entry.name), which the keeper has, cannot be served: \(error)")
         if Self.passes(error) { throw error }
@@ -156,12 +160,18 @@ final class LazyMounts: LayerPlaces {
   @discardableResult
   func mount(_ id: Int64, _ record: LazyRecord) throws -> String {
     let target = "\(place(id))/mnt"
-    if mounted.withLock({ $0[id] != nil }), isMountPoint(target) { return target }
+    if let there = mounted.withLock({ $0[id] }), isMountPoint(target), try !isHealed(record, since: there) { return target }
     return try making.sync {
       if let there = mounted.withLock({ $0[id] }) {
-        if isMountPoint(target) { return target }
-        // Somebody has unmounted it: below a container that comes now there would be an empty directory.
-        log("\(target) was unmounted by somebody else: it is mounted anew")
+        if !isMountPoint(target) {
+          // Somebody has unmounted it: below a container that comes now there would be an empty directory.
+          log("\(target) was unmounted by somebody else: it is mounted anew")
+        } else if try isHealed(record, since: there) {
+          log("snapshot \(id): a layer that was wrong has another index now, and is mounted anew; who stands on the mount before reads nothing of it")
+          try there.mount.detach()
+        } else {
+          return target
+        }
         try noteReplaced(id, there.name)
         mounted.withLock { $0[id] = nil }
         letGo(id, there)
@@ -172,6 +182,11 @@ final class LazyMounts: LayerPlaces {
       mounted.withLock { $0[id] = made }
       return target
     }
+  }
+
+  /// Whether a mount is of a layer that turned out to be another, and the chain's layers are others now.
+  private func isHealed(_ record: LazyRecord, since there: Mounted) throws -> Bool {
+    try there.mount.isRefused && record.layers.allSatisfy { !shelf.isPoisoned(try Digest(parsing: $0.digest)) }
   }
 
   /// The chain's tree, which is made if there is none, or none that this version reads; and what is wanted at once then.
@@ -311,6 +326,12 @@ final class LazyMounts: LayerPlaces {
   /// The mount is gone, whatever the keeper says.
   private func letGoOf(_ name: String) {
     do { try keeper?.drop(name) } catch { log("the keeper still has \(name), which is gone: \(error)") }
+  }
+
+  /// What the kernel has of a layer that turned out to be another is read by nobody any more.
+  func forget(_ layer: LazyLayer) {
+    let all = mounted.withLock { Array($0.values) } + lingering.withLock { $0.values.flatMap { $0 } }
+    for mine in all { mine.mount.forget(layer) }
   }
 
   /// Of every mount that this process serves, by the number of the chain's top snapshot.

@@ -181,6 +181,10 @@ void cfuse_counters_of(const void *state, cfuse_counters *counters);
 // 0 or errno; ENOENT: the kernel does not know the inode (yet).
 int cfuse_push(int device, uint32_t node, uint64_t offset, const void *bytes, size_t count);
 
+// Makes the kernel forget what it has of a file's bytes, mapped or not: they are asked for again. Waits as cfuse_push does. 0 or errno; ENOENT: the kernel
+// does not know the inode.
+int cfuse_forget_bytes(int device, uint32_t node);
+
 // The place of a name in a directory's node, or -1. For tests: what LOOKUP does.
 int64_t cfuse_find(const cfuse_tree *tree, uint32_t directory, const char *name, size_t length);
 
