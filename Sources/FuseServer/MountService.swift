@@ -20,6 +20,8 @@ final class MountService: Sendable {
   private let repeats = RepeatedReads()
   private let answered = Atomic<UInt64>(0)
   private let failed = Atomic<UInt64>(0)
+  /// Of reads.
+  private let failures: SparingLog
   /// Set before the first read. The session does not own us, nor we the mount: its owner has both.
   private let attached = Mutex<FuseSession?>(nil)
 
@@ -28,6 +30,7 @@ final class MountService: Sendable {
     self.layers = layers
     archives = Archives(tree, layers)
     self.log = log
+    failures = SparingLog(log)
     directory = form.directory
     neighbours = Neighbours()
   }
@@ -48,7 +51,8 @@ final class MountService: Sendable {
       let error = session.forget(node)
       // Most files nobody has looked at.
       if error != 0, error != ENOENT {
-        return log("what the kernel has of layer \(layer.name.blob.digest) stays readable: \(SystemError(errno: error, operation: "write", object: "/dev/fuse"))")
+        let cause = SystemError(errno: error, operation: "write", object: "/dev/fuse")
+        return log("what the kernel has of layer \(layer.name.blob.digest) stays readable: \(cause)")
       }
     }
   }
@@ -168,7 +172,7 @@ final class MountService: Sendable {
   }
 
   private func fail(_ read: RequestedRead, _ error: ContainerdError) {
-    log("\(tree.path(of: read.node)) cannot be read: \(error.message)")
+    failures.add { "\(tree.path(of: read.node)) cannot be read: \(error.message)" }
     failed.add(1, ordering: .relaxed)
     reply(read.number, EIO, nil)
   }

@@ -423,7 +423,8 @@ public final class FuseSnapshotter: Snapshotter {
         if let parent, !Graduation.isDone(overlay.directory(id)) {
           for layer in record.layers where shelf.isPoisoned(try Digest(parsing: layer.digest)) {
             throw ContainerdError.failedPrecondition(
-              "snapshot \(parent): its layer \(layer.digest) is not what image \(record.image) names, and nothing can be read of it: remove the snapshot and pull the image again")
+              "snapshot \(parent): its layer \(layer.digest) is not what image \(record.image) names, and nothing can be read of it: remove the snapshot and pull the image again"
+            )
           }
         }
         // A snapshot that was made before the chain graduated has the mount among its layers.

@@ -26,7 +26,10 @@ extension LazyLayer {
         if try await checks.run({ [self] in try digest(of: packed, directory + "/packed", name.blob.digest.algorithm) }) != name.blob.digest {
           try await fetch([0..<spans.size])
         }
-        try await checks.run { [self] in _ = try work.run(LayerVerification(self)) }
+        try await checks.run { [self] in
+          try sync()
+          _ = try work.run(LayerVerification(self))
+        }
         state.withLock { $0.phase = .checked }
         log("image \(name.image), layer \(name.blob.digest): complete and verified, \(spans.archiveSize) bytes")
         completed(self)
@@ -51,10 +54,21 @@ extension LazyLayer {
         Task { [weak self, pause = policy.checkPause * (1 << min(failures - 1, 6))] in
           // Nobody cancels it.
           try? await Task.sleep(for: pause)
-          self?.beginCheck()
+          await self?.checkAgain()
         }
       }
     }
+  }
+
+  /// What was lost on its way to the disk is fetched first.
+  private func checkAgain() async {
+    while !presence.isWhole {
+      // Nobody cancels it.
+      if await !fill() { try? await Task.sleep(for: policy.longestPause) }
+      if !FileIdentity.leads(directory + "/packed", to: packed) { return }
+    }
+    // Already begun by the last span, if one was missing.
+    beginCheck()
   }
 
   /// Parts of the blob, a piece at a time.

@@ -44,6 +44,8 @@ extension LazyLayer {
     var failures: [Int: (count: Int, error: ContainerdError)] = [:]
     var hasReaper = false
     var failedChecks = 0
+    /// What was fetched last could not be written.
+    var isDiskFull = false
     var fetched: Int64 = 0
     /// Requests that failed, or brought what was wrong.
     var fetchErrors = 0
@@ -109,6 +111,12 @@ extension LazyLayer {
     return next - range.upperBound <= Self.smallGap ? range.lowerBound..<max(range.upperBound, next) : range
   }
   private static let smallGap: Int64 = 64 << 10
+
+  /// Where in the archive spans are that lie side by side in the blob.
+  private func unpacked(_ run: Range<Int>) -> Range<Int64> {
+    let ranges = run.map { spans.archiveRange($0) }
+    return (ranges.map(\.lowerBound).min() ?? 0)..<(ranges.map(\.upperBound).max() ?? 0)
+  }
 
   /// The parts of the blob that no span has, but for the small ones between spans.
   var gaps: [Range<Int64>] {
@@ -176,6 +184,7 @@ extension LazyLayer {
     let range = fetchRange(run.lowerBound).lowerBound..<(run.map { fetchRange($0).upperBound }.max() ?? 0)
     var failures: [Int: ContainerdError] = [:]
     do {
+      if state.withLock({ $0.isDiskFull }) { try await pool.run { [self] in try reserve(range, unpacked(run)) } }
       let bytes = try await source.read(range)
       failures = await pool.run { [self] in store(run, bytes, from: range.lowerBound) }
       state.withLock { $0.fetched += Int64(bytes.count) }
@@ -187,6 +196,7 @@ extension LazyLayer {
     var again: [(Int, Duration)] = []
     state.withLock { state in
       if !failures.isEmpty { state.fetchErrors += 1 }
+      if failures.isEmpty { state.isDiskFull = false } else if failures.values.contains(where: { $0.code == .resourceExhausted }) { state.isDiskFull = true }
       for span in run {
         state.flying.remove(span)
         guard let cause = failures[span] else {
@@ -238,16 +248,6 @@ extension LazyLayer {
       } catch { failures[span] = error }
     }
     return failures
-  }
-
-  func write(_ bytes: [UInt8], to file: Int32, at place: Int64, _ what: String) throws(ContainerdError) {
-    var done = 0
-    while done < bytes.count {
-      let count = bytes.withUnsafeBytes { pwrite(file, $0.baseAddress?.advanced(by: done), $0.count - done, off_t(place) + off_t(done)) }
-      if count < 0, clinux_errno() == EINTR { continue }
-      if count < 0 { throw ContainerdError(SystemError.last("pwrite", "\(directory)/\(what)"), "layer \(name.blob.digest)") }
-      done += count
-    }
   }
 
   // MARK: deadlines

@@ -37,8 +37,10 @@ public final class LazyLayer: Sendable {
   let presence: Presence
   let archive: Int32
   let packed: Int32
-  /// 1 when it is poisoned, for those who read the archive without asking us.
-  private nonisolated(unsafe) let refusal: UnsafeMutablePointer<Atomic<UInt8>>
+  /// 1 when those who read the archive without asking us must ask: it is poisoned, or what was written of it is lost.
+  nonisolated(unsafe) let refusal: UnsafeMutablePointer<Atomic<UInt8>>
+  /// How often everything that was here was forgotten.
+  let age = Atomic(0)
   let policy: LayerPolicy
   let source: any LayerSource
   let work: WorkPlace
@@ -82,13 +84,12 @@ public final class LazyLayer: Sendable {
       let packed = try Files.open(directory + "/packed", flags, mode: 0o600)
       presence = try Presence(path: directory + "/present", count: spans.count)
       try Self.distrustAnotherBoot(directory, presence)
-      // Nobody has to fetch nothing.
-      for number in 0..<spans.count where spans.blobRange(number).isEmpty && spans.archiveRange(number).isEmpty { presence.set(number) }
       self.archive = archive.release()
       self.packed = packed.release()
       refusal = .allocate(capacity: 1)
       refusal.initialize(to: Atomic(0))
     } catch { throw ContainerdError(error, "layer \(name.blob.digest)") }
+    setEmptySpans()
     let accesses = Self.accesses(in: directory, spans, log)
     state.withLock { $0.accesses = accesses }
     if Files.exists(directory + "/complete") {
@@ -148,6 +149,7 @@ public final class LazyLayer: Sendable {
   /// The same, for nobody in particular.
   public func look(_ range: Range<Int64>, to target: UnsafeMutableRawBufferPointer) throws(ContainerdError) -> Bool {
     if let reason = state.withLock({ $0.poison }) { throw ContainerdError(.dataLoss, "layer \(name.blob.digest): \(reason)") }
+    let age = age.load(ordering: .acquiring)
     for span in spans.spans(holding: range) where !presence[span] { return false }
     var done = 0
     while done < target.count {
@@ -157,7 +159,7 @@ public final class LazyLayer: Sendable {
       if count == 0 { throw ContainerdError(.dataLoss, "layer \(name.blob.digest): its archive ends at \(range.lowerBound + Int64(done))") }
       done += count
     }
-    return true
+    return self.age.load(ordering: .acquiring) == age
   }
 
   /// Somebody who reads without asking us has read from a span, for the first time.
@@ -173,7 +175,7 @@ public final class LazyLayer: Sendable {
     /// Where the spans end: an `Int64` every `stride` bytes.
     public let ends: UnsafeRawPointer
     public let stride: Int
-    /// A byte that is not zero when nothing may be read any more; set atomically by others.
+    /// A byte that is not zero when nothing may be read without asking us any more; set atomically by others.
     public let refused: UnsafeRawPointer
   }
 
