@@ -211,7 +211,7 @@ public final class ImageLibrary: LazyImages {
         log("layer \(layer.digest): its own \(found.form.rawValue) table is believed until the layer is complete: no annotation vouches for it")
       }
       return .made(found.index, bytes: try IndexFile.encode(found.index))
-    } catch let error as ContainerdError where error.code == .invalidArgument || error.code == .dataLoss {
+    } catch let error as ContainerdError where [.invalidArgument, .dataLoss, .notImplemented].contains(error.code) {
       log("layer \(layer.digest) has a table that cannot be used: \(error.message)")
       reasons.append("the layer's own table cannot be used: \(error.message)")
       return nil

@@ -37,7 +37,7 @@ extension LazyLayer {
         let reason = error.message
         refuse(reason)
         log("image \(name.image), layer \(name.blob.digest) is poisoned: \(reason)")
-        do { try await pool.run { [directory] in try Files.writeAtomically(Array(reason.utf8), to: directory + "/poisoned") } } catch {
+        do { try await pool.run { [self] in try writeDown(reason) } } catch {
           log("layer \(name.blob.digest): that it is poisoned could not be written down: \(error)")
         }
         tellAll(error)
@@ -58,6 +58,14 @@ extension LazyLayer {
         }
       }
     }
+  }
+
+  /// Another layer may have the directory's place by now: it gets no mark.
+  private func writeDown(_ poison: String) throws {
+    let held = try Files.open(directory, O_PATH | O_DIRECTORY)
+    let mine = "/proc/self/fd/\(held.raw)"
+    if FileIdentity.leads(mine + "/packed", to: packed) { try Files.writeAtomically(Array(poison.utf8), to: mine + "/poisoned") }
+    withExtendedLifetime(held) {}
   }
 
   /// What was lost on its way to the disk is fetched first.

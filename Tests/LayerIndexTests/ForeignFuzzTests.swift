@@ -120,6 +120,16 @@ import Testing
     #expect(error?.message.contains("sha256:") == true, "the message names the blob")
   }
 
+  @Test func whatLiesBehindTooMuchIsLeftToAnOrdinaryPull() throws {
+    func deep(_ skip: Int64) -> String {
+      table(#",{"type":"reg","name":"x","size":4,"offset":0,"innerOffset":\#(skip),"digest":"\#(Digest.of(contents))"}"#)
+    }
+    let error = #expect(throws: ContainerdError.self) { _ = try index(deep((64 << 20) + 1)) }
+    #expect(error?.code == .notImplemented && error?.message.contains("67108865 bytes are packed in front of \"x\"") == true, "\(error?.message ?? "")")
+    // There a frame of this length cannot have made as much.
+    #expect(#expect(throws: ContainerdError.self) { _ = try index(deep(64 << 20)) }?.code == .invalidArgument)
+  }
+
   @Test func aFileMayNotClaimMoreThanItsFrameCanMake() throws {
     for size in ["9000000", "2000000000", "9000000000000000000"] {
       let error = #expect(throws: ContainerdError.self) { _ = try index(table(size: size)) }

@@ -14,6 +14,9 @@ struct ChunkLayout {
     var blobEnd: Int64
     var digest: Digest
   }
+  /// What is unpacked in front of a chunk at most. Who makes such layers puts some MiB into one member; one of hundreds would keep the threads that unpack for
+  /// everybody's layers.
+  static let deepest: Int64 = 64 << 20
   private let source: ForeignIndex.Source
   private let end: Int64
   private var entries: [LayerIndex.Entry] = []
@@ -60,6 +63,10 @@ struct ChunkLayout {
       throw source.wrong("\"\(text)\" has \(size) bytes, and a chunk of \(count) at \(offset), where \(reached) are told before")
     }
     if start < 0 || start >= end || skip < 0 { throw source.wrong("\"\(text)\" lies at \(start), \(skip), where the files end at \(end)") }
+    if skip > Self.deepest {
+      throw ContainerdError.notImplemented(
+        "blob \(source.blob): \(skip) bytes are packed in front of \"\(text)\" and would be unpacked for each of its chunks, more than \(Self.deepest)")
+    }
     starts.append(start)
     reached += count
     let type = chunk.chunkType ?? ""
