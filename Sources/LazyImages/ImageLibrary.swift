@@ -202,15 +202,24 @@ public final class ImageLibrary: LazyImages {
 
   private func table(of layer: Descriptor, _ diffID: Digest, _ image: KnownImage, _ reasons: inout [String]) async throws -> LazyOffer.Index? {
     let fetcher = try resolver.fetcher(for: image.reference)
+    let annotations = (image.annotations[layer.digest] ?? [:]).filter { ForeignIndex.isOfInterest(annotation: $0.key) }
+    let file = "\(scratch)/\(UInt64.random(in: 0...UInt64.max)).table"
+    defer { unlink(file) }
     do {
-      guard let found = try await LayerTable.find(layer, diffID, annotations: image.annotations[layer.digest] ?? [:], fetcher) else {
+      try await pool.run { [scratch] in try Files.makeDirectories(scratch, mode: 0o700) }
+      guard let found = try await LayerTable.fetch(layer, annotations: annotations, fetcher, to: file) else {
         reasons.append("the layer has no table of its own")
         return nil
+      }
+      let index = try await pool.run { [self] in
+        let form = ReadyIndex.Form.table(
+          mediaType: layer.mediaType, digest: "\(layer.digest)", size: layer.size, annotations: annotations, diffID: "\(diffID)")
+        return try ReadyIndex(file: file, form: form, scratch: scratch, by: work)
       }
       if !found.isBound {
         log("layer \(layer.digest): its own \(found.form.rawValue) table is believed until the layer is complete: no annotation vouches for it")
       }
-      return .made(found.index, bytes: try IndexFile.encode(found.index))
+      return .ready(index)
     } catch let error as ContainerdError where [.invalidArgument, .dataLoss, .notImplemented].contains(error.code) {
       log("layer \(layer.digest) has a table that cannot be used: \(error.message)")
       reasons.append("the layer's own table cannot be used: \(error.message)")

@@ -25,6 +25,8 @@ public final class ReadyIndex: Sendable {
     case soci(blob: String, size: Int64, diffID: String)
     /// The layer itself, whose index is made. `dataLoss` if its bytes are others.
     case layer(mediaType: String, digest: String)
+    /// The layer, of which nothing is there but its table of contents and what tells where that is; the rest of the file is a hole.
+    case table(mediaType: String, digest: String, size: Int64, annotations: [String: String], diffID: String)
   }
 
   /// Reads an index out of a file. `invalidArgument` for what is none or not sound, `notFound` without the file. Blocking.
@@ -96,6 +98,14 @@ struct ReadyIndexWork: LocalWork {
       bytes = try IndexFile.encode(index)
     case .layer(let mediaType, let digest):
       index = try LayerIndex.build(from: try FileBytes(path: file), mediaType: mediaType, expected: try Digest(parsing: digest))
+      bytes = try IndexFile.encode(index)
+    case .table(let mediaType, let digest, let size, let annotations, let diffID):
+      let (file, blob) = (try BlobFile(path: file), try Digest(parsing: digest))
+      guard
+        let found = try ForeignIndex.find(
+          blob: blob, size: size, mediaType: mediaType, annotations: annotations, diffID: try Digest(parsing: diffID), read: { try file.read($0) })
+      else { throw ContainerdError.invalidArgument("blob \(blob) has no table of contents") }
+      index = found.index
       bytes = try IndexFile.encode(index)
     }
     try Files.writeAtomically(bytes, to: "\(directory)/index")

@@ -12,7 +12,7 @@ import TestSupport
 import Testing
 
 /// The program that is built beside the tests; nil if it is not.
-private let program: String? = {
+let program: String? = {
   var buffer = [CChar](repeating: 0, count: 4096)
   let count = readlink("/proc/self/exe", &buffer, 4095)
   if count <= 0 { return nil }

@@ -104,10 +104,10 @@ struct Scene: Sendable {
     ReferredIndexes(resolver: resolver, source: resolver, memory: memory, patience: patience) { [said] in said.append($0) }
   }
 
-  func library(_ trust: IndexTrust = .repository, referred: ReferredIndexes? = nil, repositories: [String] = []) -> ImageLibrary {
+  func library(_ trust: IndexTrust = .repository, referred: ReferredIndexes? = nil, repositories: [String] = [], work: WorkPlace = .here) -> ImageLibrary {
     ImageLibrary(
       resolver: resolver, content: { [content] _ in content }, indexes: indexes, referred: referred ?? self.referred(), trust: trust,
-      repositories: repositories, log: { [said] in said.append($0) })
+      repositories: repositories, work: work, log: { [said] in said.append($0) })
   }
 
   @discardableResult

@@ -11,6 +11,11 @@ enum EStargz {
     /// Where the member with the table begins, and where the footer does.
     var toc: Int64
     var place: Int64
+
+    func table(of source: ForeignIndex.Source) throws -> Range<Int64> {
+      if place - toc > ForeignIndex.mostTable { throw source.wrong("its table of contents has \(place - toc) bytes") }
+      return toc..<place
+    }
   }
 
   /// An empty member of gzip whose extra field (RFC 1952, 2.3.1.1) has the place of the table in sixteen digits; nil if the blob does not end so.
@@ -35,8 +40,7 @@ enum EStargz {
   }
 
   static func index(_ source: ForeignIndex.Source, _ footer: Footer, tocDigest: Digest?) throws -> LayerIndex {
-    if footer.place - footer.toc > ForeignIndex.mostTable { throw source.wrong("its table of contents has \(footer.place - footer.toc) bytes") }
-    let archive = try inflate(try source.bytes(footer.toc..<footer.place), source)
+    let archive = try inflate(try source.bytes(try footer.table(of: source)), source)
     let json = try file(in: archive, source)
     if let tocDigest { try source.compare(json, tocDigest, "table of contents") }
     return try ContentsTable(json, source).index(source, packing: .gzip, end: footer.toc)

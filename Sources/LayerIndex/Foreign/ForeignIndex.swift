@@ -19,9 +19,40 @@ public enum ForeignIndex {
     public var isBound: Bool
   }
 
+  /// Where a layer has its table of contents.
+  public struct Table: Sendable, Hashable {
+    public var form: Form
+    /// As of `Found`.
+    public var isBound: Bool
+    /// In the blob, packed; `mostTable` bytes at most.
+    public var range: Range<Int64>
+  }
+
   /// The most that a table of contents may have, packed or unpacked.
   static let mostTable: Int64 = 256 << 20
   static let mostEntries = 4_000_000
+
+  /// Whether `find` wants to know this annotation of a layer.
+  public static func isOfInterest(annotation name: String) -> Bool {
+    name == EStargz.digestAnnotation || ZstdChunked.prefixes.contains { name.hasPrefix($0) }
+  }
+
+  /// Where the layer's table is; nil if it has none. Reads the end of the blob, if anything; the table itself nobody has looked at.
+  public static func table(
+    blob: Digest, size: Int64, mediaType: String, annotations: [String: String] = [:], read: @escaping LayerIndex.Fetch
+  ) throws -> Table? {
+    guard let packing = try? LayerIndex.Packing(mediaType: mediaType) else { return nil }
+    let source = Source(blob: blob, size: size, diffID: nil, read: read)
+    switch packing {
+    case .plain: return nil
+    case .gzip:
+      guard let footer = try EStargz.footer(of: source) else { return nil }
+      return Table(form: .eStargz, isBound: annotations[EStargz.digestAnnotation] != nil, range: try footer.table(of: source))
+    case .zstd:
+      guard let position = try ZstdChunked.position(of: source, annotations) else { return nil }
+      return Table(form: .zstdChunked, isBound: position.isBound, range: position.place..<position.place + position.packed)
+    }
+  }
 
   /// The index that is in the layer; nil if there is none.
   /// - Parameters:

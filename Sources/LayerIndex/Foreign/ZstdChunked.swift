@@ -4,7 +4,7 @@ import Protocols
 /// (containers/storage, pkg/chunked; RFC 8878, 3.1.2 for skippable frames).
 enum ZstdChunked {
   /// The second is what the annotations' names began with at first.
-  private static let prefixes = ["io.github.containers.zstd-chunked.", "io.containers.zstd-chunked."]
+  static let prefixes = ["io.github.containers.zstd-chunked.", "io.containers.zstd-chunked."]
 
   struct Position {
     var place: Int64
