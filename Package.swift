@@ -156,8 +156,9 @@ let network: [Target] = [
     [
       "Protocols", "OCI", "Hashing", "BlockingIO", "SystemKit", "CLinux", product("AsyncHTTPClient", "async-http-client"), nioCore, nioHTTP1, nioPosix, nioSSL,
     ]),
-  module("EmbeddedRegistry", ["Hashing", "Protocols", "OCI", "BlockingIO", "SystemKit", "CLinux", nioCore, nioHTTP1, nioPosix]),
-  module("MetricsServer", ["Protocols", nioCore, nioHTTP1, nioPosix]),
+  module("HTTPListening", [nioCore, nioHTTP1, nioPosix]),
+  module("EmbeddedRegistry", ["HTTPListening", "Hashing", "Protocols", "OCI", "BlockingIO", "SystemKit", "CLinux", nioCore, nioHTTP1]),
+  module("MetricsServer", ["HTTPListening", "Protocols", nioCore, nioHTTP1]),
   module("DaemonConfiguration", ["Protocols", tomlKit]),
   module("ContainerdAPI", [grpcCore, grpcProtobuf, swiftProtobuf], settings: generated),
   module("FrameShield", [nioCore]),

@@ -1,16 +1,15 @@
+import HTTPListening
 import NIOCore
 import NIOHTTP1
 import Synchronization
 
 /// One client's connection: requests one after another, each answered with whatever faults it meets.
 struct Connection: Sendable {
-  typealias HTTPChannel = NIOAsyncChannel<HTTPServerRequestPart, HTTPServerResponsePart>
-
   /// How much of a body that nobody reads is thrown away to keep the connection.
   private static let patience = 16 << 20
 
   let number: Int
-  let channel: HTTPChannel
+  let channel: HTTPListener.Connection
   let service: RegistryService
   let log: AccessLog
   let faults: RegistryFaults

@@ -1,7 +1,7 @@
 import BlockingIO
+import HTTPListening
 import NIOCore
 import NIOHTTP1
-import NIOPosix
 import Protocols
 import SystemKit
 
@@ -51,7 +51,7 @@ public final class EmbeddedRegistry: Sendable {
   public let log: AccessLog
   public let faults: RegistryFaults
   let service: RegistryService
-  private let listener: NIOAsyncChannel<Connection.HTTPChannel, Never>
+  private let listener: HTTPListener
 
   public var origin: String { "http://\(address)" }
 
@@ -63,26 +63,17 @@ public final class EmbeddedRegistry: Sendable {
       throw ContainerdError(.unavailable, "registry directory \(configuration.root): \(error)")
     }
     let wanted = "\(configuration.host):\(configuration.port)"
-    let listener: NIOAsyncChannel<Connection.HTTPChannel, Never>
+    let listener: HTTPListener
     do {
       let address = try await pool.run { try SocketAddress.makeAddressResolvingHost(configuration.host, port: configuration.port) }
       guard Self.isLoopback(address) else {
         throw ContainerdError.invalidArgument("registry on \(wanted): it has no TLS and belongs on a loopback address")
       }
-      listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
-        .serverChannelOption(.backlog, value: 256)
-        .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-        .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
-        .bind(to: address) { channel in
-          channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
-            return try Connection.HTTPChannel(wrappingChannelSynchronously: channel)
-          }
-        }
+      listener = try await HTTPListener(at: address, backlog: 256)
     } catch let error as ContainerdError { throw error } catch {
       throw ContainerdError.unavailable("registry cannot listen on \(wanted): \(error)")
     }
-    guard let port = listener.channel.localAddress?.port else { throw ContainerdError.internalError("registry on \(wanted): no port") }
+    guard let port = listener.port else { throw ContainerdError.internalError("registry on \(wanted): no port") }
     self.listener = listener
     address = configuration.host.contains(":") ? "[\(configuration.host)]:\(port)" : "\(configuration.host):\(port)"
     log = AccessLog(limit: configuration.logLimit)
@@ -93,16 +84,9 @@ public final class EmbeddedRegistry: Sendable {
 
   /// Serves until the task is cancelled; then connections are closed. Call it once.
   public func run() async throws {
-    try await listener.executeThenClose { connections in
-      try await withThrowingDiscardingTaskGroup { group in
-        var number = 0
-        for try await channel in connections {
-          let connection = Connection(number: number, channel: channel, service: service, log: log, faults: faults)
-          number += 1
-          group.addTask { await connection.serve() }
-        }
-        group.cancelAll()
-      }
+    let (service, log, faults) = (service, log, faults)
+    try await listener.run { channel, number in
+      await Connection(number: number, channel: channel, service: service, log: log, faults: faults).serve()
     }
   }
 

@@ -152,9 +152,11 @@ final class RegistryStorage: Sendable {
       try Files.makeDirectories(directory, mode: 0o700)
       try check("rename", path) { rename(temporary, path) }
       var parent = directory
-      while parent.utf8.count >= root.utf8.count {
+      while true {
         try Files.syncDirectory(parent)
-        parent = Files.parent(of: parent)
+        let above = Files.parent(of: parent)
+        if parent == root || above == parent { break }
+        parent = above
       }
     }
   }

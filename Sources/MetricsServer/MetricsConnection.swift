@@ -1,13 +1,13 @@
+import HTTPListening
 import NIOCore
 import NIOHTTP1
 
 /// One client: one request, one answer.
 struct MetricsConnection: Sendable {
-  typealias HTTPChannel = NIOAsyncChannel<HTTPServerRequestPart, HTTPServerResponsePart>
   /// Who has not asked and listened by then is hung up on.
   private static let patience = TimeAmount.seconds(10)
 
-  let channel: HTTPChannel
+  let channel: HTTPListener.Connection
 
   func serve(_ text: @escaping @Sendable () async -> String) async {
     let raw = channel.channel

@@ -1,6 +1,6 @@
+import HTTPListening
 import NIOCore
 import NIOHTTP1
-import NIOPosix
 import Protocols
 import Synchronization
 
@@ -10,7 +10,7 @@ import Synchronization
 public struct MetricsServer: Sendable {
   /// `127.0.0.1:9090`: where it listens.
   public let address: String
-  private let listener: NIOAsyncChannel<MetricsConnection.HTTPChannel, Never>
+  private let listener: HTTPListener
   /// Those who are served at a time; others are hung up on.
   private static let most = 32
 
@@ -19,17 +19,9 @@ public struct MetricsServer: Sendable {
   public init(_ address: String) async throws(ContainerdError) {
     let (host, port) = try Self.parse(address)
     do {
-      listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
-        .serverChannelOption(.backlog, value: 16)
-        .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-        .bind(to: try SocketAddress(ipAddress: host, port: port)) { channel in
-          channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
-            return try MetricsConnection.HTTPChannel(wrappingChannelSynchronously: channel)
-          }
-        }
+      listener = try await HTTPListener(at: try SocketAddress(ipAddress: host, port: port), backlog: 16)
     } catch { throw ContainerdError.unavailable("metrics cannot be served on \(address): \(error)") }
-    guard let bound = listener.channel.localAddress?.port else { throw ContainerdError.internalError("metrics on \(address): no port") }
+    guard let bound = listener.port else { throw ContainerdError.internalError("metrics on \(address): no port") }
     self.address = host.contains(":") ? "[\(host)]:\(bound)" : "\(host):\(bound)"
   }
 
@@ -50,16 +42,9 @@ public struct MetricsServer: Sendable {
   /// Answers until the task is cancelled.
   public func run(_ text: @escaping @Sendable () async -> String) async throws {
     let places = Places(Self.most)
-    try await listener.executeThenClose { clients in
-      try await withThrowingDiscardingTaskGroup { group in
-        for try await client in clients {
-          group.addTask {
-            if places.take() { await MetricsConnection(channel: client).serve(text) } else { await MetricsConnection(channel: client).hangUp() }
-            places.give()
-          }
-        }
-        group.cancelAll()
-      }
+    try await listener.run { client, _ in
+      if places.take() { await MetricsConnection(channel: client).serve(text) } else { await MetricsConnection(channel: client).hangUp() }
+      places.give()
     }
   }
 

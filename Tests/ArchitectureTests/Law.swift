@@ -33,7 +33,10 @@ enum Layers {
   static let storage = content.union(snapshots).union(lazy).union(lazySnapshots).union(archives).union(unpacking).union(metadata)
 
   /// What every layer may stand on.
-  static let base: Set = ["Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "TarReading", "ContainerdAPI", "WireMapping", "FrameShield"]
+  static let base: Set = [
+    "Protocols", "SystemKit", "CLinux", "BlockingIO", "Hashing", "OCI", "TarReading", "ContainerdAPI", "WireMapping", "FrameShield",
+    "HTTPListening",
+  ]
   static let systemLibraries: Set = ["CArchive", "CCrypto", "CISAL", "CSeccomp", "CZlib", "CZstd"]
   /// Sees everything: the composition root.
   static let root: Set = ["containerd-ref"]

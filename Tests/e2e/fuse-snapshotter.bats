@@ -513,6 +513,37 @@ PYTHON
   said "which has ended: it will be mounted anew"
 }
 
+@test "an image whose layers have tables of contents of their own is lazy the first time" {
+  local tag
+  end snapshotter
+  start_snapshotter
+  p content fetch --plain-http "$(image)" >/dev/null
+  for tag in estargz zstdchunked; do
+    ctr-remote -a "$WORK/peer-run/containerd.sock" images convert --oci --$tag "$(image)" "$(registry)/demo:$tag" >/dev/null
+    p images push --plain-http "$(registry)/demo:$tag" >/dev/null
+    p images rm --sync "$(registry)/demo:$tag" >/dev/null
+  done
+  p images rm --sync "$(image)" >/dev/null
+  local layers name said
+  layers=$(cat "$WORK/layers")
+  for tag in estargz zstdchunked; do
+    name=$(registry)/demo:$tag
+    run "$DAEMON" pull --address "$WORK/peer-run/containerd.sock" --snapshotter stargz "$name"
+    [[ "$output" == *"lazy $layers of $layers layers"* ]] || { echo "$output"; tail -n 20 "$WORK/snapshotter.log"; false; }
+    [ "$(p content ls -q | wc -l)" -eq 2 ]
+    run --separate-stderr p run --rm --snapshotter stargz "$name" "$tag" sh -c 'sha256sum /large/noise; tail -n 1 /large/numbers; cat /data/fresh/five'
+    [ "$status" -eq 0 ] && [ "${lines[0]%% *}" = "$(sha256sum <"$WORK/large/large/noise" | cut -d ' ' -f 1)" ] || { echo "$output"; false; }
+    [[ "$output" == *300000* && "$output" == *five* ]]
+    # Held against the image when all of it is here.
+    said="demo@$(skopeo inspect --tls-verify=false "docker://$name" | jq -r .Digest), layer .*: complete and verified"
+    for _ in $(seq 600); do [ "$(grep -c "$said" "$WORK/snapshotter.log")" -lt "$layers" ] || break; sleep 0.1; done
+    [ "$(grep -c "$said" "$WORK/snapshotter.log")" -eq "$layers" ] || { tail -n 20 "$WORK/snapshotter.log"; false; }
+    p images rm --sync "$name" >/dev/null
+    for _ in $(seq 100); do things_left >/dev/null || break; sleep 0.1; done
+    ! things_left
+  done
+}
+
 @test "the overlay is served in the same way" {
   "$DAEMON" snapshotter serve --backend overlay --root "$WORK/overlay" --address "$WORK/overlay.sock" >>"$WORK/overlay.log" 2>&1 3>&- &
   pid=$!

@@ -126,3 +126,14 @@ push() { skopeo copy -q --dest-tls-verify=false "$@" "oci:$WORK/image:one" "dock
   wait $pid || status=$?
   [ "$status" -eq 0 ]
 }
+
+@test "its directory may be named by one letter, from where it is started" {
+  mkdir -p "$WORK/here"
+  : >"$WORK/here/address"
+  (cd "$WORK/here" && exec "$DAEMON" registry serve --root r --listen 127.0.0.1:0 >address 2>registry.log 3>&-) &
+  local pid=$!
+  for _ in $(seq 100); do [ ! -s "$WORK/here/address" ] || break; sleep 0.1; done
+  run timeout 20 skopeo copy -q --dest-tls-verify=false "oci:$WORK/image:one" "docker://$(sed 's,^http://,,; s,/$,,; q' "$WORK/here/address")/app:1"
+  kill "$pid"
+  [ "$status" -eq 0 ] || { echo "$status $output"; cat "$WORK/here/registry.log"; false; }
+}
