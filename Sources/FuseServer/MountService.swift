@@ -47,6 +47,8 @@ final class MountService: Sendable {
   /// Makes the kernel forget what it has of a layer's files.
   func forget(_ layer: LazyLayer) {
     guard let session = attached.withLock({ $0 }), let place = layers.firstIndex(where: { $0 === layer }) else { return }
+    // What was read before it was refused may be on its way to the kernel.
+    neighbours.wait()
     for node in 0..<tree.count where tree.layer(of: node) == place && !tree.pieces(of: node).isEmpty {
       let error = session.forget(node)
       // Most files nobody has looked at.
@@ -159,7 +161,10 @@ final class MountService: Sendable {
     do throws(ContainerdError) {
       if let failure { throw failure }
       guard try copy(read, layer, to: buffer) else {
-        throw ContainerdError.internalError("layer \(layer.name.blob.digest): what was loaded is not here")
+        // It was forgotten since: the disk has not taken it.
+        if deadline <= .now { throw ContainerdError(.unavailable, "layer \(layer.name.blob.digest): what was loaded is not here any more") }
+        open.enter()
+        return load(read, layer, by: deadline)
       }
       reply(read.number, 0, UnsafeRawBufferPointer(buffer))
       answered.add(1, ordering: .relaxed)

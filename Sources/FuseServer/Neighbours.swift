@@ -15,6 +15,9 @@ final class Neighbours: @unchecked Sendable {
 
   deinit { buffer.deallocate() }
 
+  /// Until what is being given now is. Blocking.
+  func wait() { queue.sync {} }
+
   /// Returns at once.
   func push(_ directory: UInt32, with session: FuseSession, then done: @escaping @Sendable () -> Void) {
     queue.async { [self] in

@@ -102,8 +102,8 @@ public final class FuseSnapshotter: Snapshotter {
         // Of what has been fetched for it nothing is needed any more.
         await pool.run { clinux_give_back() }
         if layer.isPoisoned {
-          await pool.run { [mounts] in mounts.forget(layer) }
           await images.distrust(layer.name.blob.digest)
+          await pool.run { [mounts] in mounts.forget(layer) }
         } else if let graduation {
           Task { await graduation.run() }
         }
@@ -282,7 +282,9 @@ public final class FuseSnapshotter: Snapshotter {
   private func ask(_ request: LazyRequest, _ parent: String?, _ above: SnapshotEntry?) async throws -> Bool {
     var request = request
     if let above, let record = try await pool.run({ [overlay] in try LazyRecord.read(in: overlay.directory(above.id)) }) {
-      request.placed = Set(try record.layers.map { try Digest(parsing: $0.digest) })
+      let layers = Set(try record.layers.map { try Digest(parsing: $0.digest) })
+      // Of one that was wrong another index is needed.
+      request.placed = await pool.run { [shelf] in layers.filter { !shelf.isPoisoned($0) } }
     }
     let answer: LazyAnswer
     do { answer = try await inTime { [images, request] in try await images.find(request) } } catch { answer = .declined("\(error)", .failure) }

@@ -138,7 +138,8 @@ final class LazyMounts: LayerPlaces {
     guard let keeper else { return }
     try keeper.reconnect()
     // What lingers too: who stands on it needs it no less.
-    let all = mounted.withLock { Array($0.values) } + lingering.withLock { $0.values.flatMap { $0 } }
+    // But for what was wrong, and was mounted anew since.
+    let all = mounted.withLock { Array($0.values) } + lingering.withLock { $0.values.flatMap { $0 } }.filter { !$0.mount.isRefused }
     let kept = all.count { mine in
       do { return try mine.mount.lend { try keeper.put(mine.name, $0) } } catch {
         log("mount \(mine.name) has no keeper: \(error)")
@@ -167,8 +168,11 @@ final class LazyMounts: LayerPlaces {
           // Somebody has unmounted it: below a container that comes now there would be an empty directory.
           log("\(target) was unmounted by somebody else: it is mounted anew")
         } else if try isHealed(record, since: there) {
-          log("snapshot \(id): a layer that was wrong has another index now, and is mounted anew; who stands on the mount before reads nothing of it")
+          log(
+            "snapshot \(id): a layer that was wrong has another index now, and is mounted anew; who stands on the mount before loses that with this server")
           try there.mount.detach()
+          // Its numbers are those of a tree that lied: no successor may serve it by another.
+          letGoOf(there.name)
         } else {
           return target
         }

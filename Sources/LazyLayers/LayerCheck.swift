@@ -31,6 +31,7 @@ extension LazyLayer {
           _ = try work.run(LayerVerification(self))
         }
         state.withLock { $0.phase = .checked }
+        refusal.pointee.store(0, ordering: .releasing)
         log("image \(name.image), layer \(name.blob.digest): complete and verified, \(spans.archiveSize) bytes")
         completed(self)
       } catch let error as ContainerdError where error.code == .dataLoss && FileIdentity.leads(directory + "/packed", to: packed) {

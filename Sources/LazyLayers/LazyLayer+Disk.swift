@@ -24,8 +24,8 @@ extension LazyLayer {
       while fallocate(file, 1, off_t(range.lowerBound), off_t(range.count)) != 0 {
         let error = SystemError.last("fallocate", "\(directory)/\(what)")
         if error.errno == EINTR { continue }
-        // Not every file system can.
-        if error.errno == EOPNOTSUPP { break }
+        // Not every file system can: then writing tells.
+        if error.errno != ENOSPC, error.errno != EDQUOT { break }
         throw ContainerdError(error, "layer \(name.blob.digest)")
       }
     }
@@ -45,6 +45,9 @@ extension LazyLayer {
   }
 
   private func forget() {
+    // Whoever opens the layer believes nothing of it without this mark: also if we are killed here, who alone were told.
+    unlink(directory + "/boot")
+    defer { do { try writeBoot() } catch { log("layer \(name.blob.digest) will be fetched again after a restart: \(error)") } }
     // Those who read without asking us check this behind each read, and ask us from now on.
     refusal.pointee.store(1, ordering: .releasing)
     age.add(1, ordering: .acquiringAndReleasing)
@@ -52,6 +55,9 @@ extension LazyLayer {
     setEmptySpans()
     for file in [packed, archive] { posix_fadvise(file, 0, 0, Int32(POSIX_FADV_DONTNEED)) }
   }
+
+  /// What is here from now on this boot of the machine has written.
+  private func writeBoot() throws { try Files.writeAtomically(try Files.read("/proc/sys/kernel/random/boot_id"), to: directory + "/boot") }
 
   /// Nobody has to fetch nothing.
   func setEmptySpans() {

@@ -41,10 +41,9 @@ final class Presence: @unchecked Sendable {
     if bytes[span].exchange(1, ordering: .acquiringAndReleasing) == 0 { here.add(1, ordering: .acquiringAndReleasing) }
   }
 
-  /// Forgets everything.
+  /// Forgets everything that is here by now.
   func clear() {
-    for number in 0..<count { bytes[number].store(0, ordering: .releasing) }
-    here.store(0, ordering: .releasing)
+    for number in 0..<count where bytes[number].exchange(0, ordering: .acquiringAndReleasing) != 0 { here.subtract(1, ordering: .acquiringAndReleasing) }
   }
 
   var known: Int { here.load(ordering: .acquiring) }

@@ -73,7 +73,7 @@ private let obstacle: String? =
   @Test func onAFullDiskNothingIsFetchedAgainUntilThereIsRoom() async throws {
     try sh("mkdir disk; mount -t tmpfs -o size=8m none disk")
     let (layer, source) = try layer(
-      LayerPolicy(deadline: .seconds(3), firstPause: .milliseconds(10), longestPause: .milliseconds(20), fillsInBackground: false))
+      LayerPolicy(deadline: .seconds(12), firstPause: .milliseconds(10), longestPause: .milliseconds(20), fillsInBackground: false))
     let error = await load(layer)
     #expect(error?.code == .resourceExhausted, "\(error.map { "\($0)" } ?? "there was room")")
     let before = source.reads.withLock { $0 }
@@ -93,11 +93,11 @@ private let obstacle: String? =
       mkdir disk memory; mount -t tmpfs -o size=12m none memory; truncate -s 64M memory/image; mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=0 memory/image
       mount -o loop memory/image disk
       """)
-    let (layer, source) = try layer(LayerPolicy(firstPause: .milliseconds(10), fillsInBackground: false, checkPause: .milliseconds(500)))
+    let (layer, source) = try layer(LayerPolicy(firstPause: .milliseconds(10), fillsInBackground: false, checkPause: .seconds(2)))
     #expect(await load(layer) == nil)
     try await wait("that it is not on disk is noticed") { told.contains("cannot be checked now") }
-    try sh("mount -o remount,size=128m memory")
     let first = source.reads.withLock { $0 }
+    try sh("mount -o remount,size=128m memory")
     try await wait("it is complete") { layer.isComplete }
     #expect(source.reads.withLock { $0 } > first)
     try sh("sync; echo 1 >/proc/sys/vm/drop_caches; cmp layer.tar '\(layer.directory)/archive'")
