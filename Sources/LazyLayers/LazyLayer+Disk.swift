@@ -34,8 +34,8 @@ extension LazyLayer {
   /// Has everything on disk. Blocking.
   ///
   /// The kernel tells once of a page that it could not write, whoever asks first, and takes it for written from then on: until it is short of memory, and reads it
-  /// from the disk again. So after a failure nothing is here any more, whatever the page cache says. Our descriptors have been open since before the first byte
-  /// was written: they are told of every failure.
+  /// from the disk again. So after a failure nothing is here any more, whatever the page cache says. Our descriptors are told of every failure since they were
+  /// opened, and of one before, under another server, that nobody was told of.
   func sync() throws(ContainerdError) {
     for (file, what) in [(packed, "packed"), (archive, "archive")] where fsync(file) != 0 {
       let error = SystemError.last("fsync", "\(directory)/\(what)")
