@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "CIdle.h"
 #include "internal.h"
 
 #define BUFFER (LARGEST_WRITE + (64u << 10))
@@ -341,6 +342,7 @@ static int serve(int device, const cfuse_service *service, cfuse_init_state *sta
     }
     if (request->opcode != FUSE_INIT) {
       handle(device, service, request, (size_t)count, out);
+      cidle_answered();
       if (request->opcode == FUSE_READDIRPLUS || is_large_read(request)) look_for_next(device);
       continue;
     }

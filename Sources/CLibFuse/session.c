@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "CIdle.h"
 #include "transport.h"
 
 // Bit 37 of INIT.
@@ -17,6 +18,8 @@ enum { FLAGS = 3, FLAGS2 = 8, MAX_STACK_DEPTH = 9, INIT_WORDS = 16 };
 
 static ssize_t read_request(int device, void *buffer, size_t room, void *data) {
   clibfuse *session = data;
+  // What this thread has read before is answered.
+  cidle_answered();
   ssize_t count = read(device, buffer, room);
   const struct fuse_in_header *request = buffer;
   if (count < (ssize_t)(sizeof *request + offsetof(struct fuse_init_in, unused)) || request->opcode != FUSE_INIT) return count;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "CIdle.h"
 #include "union.h"
 
 // How long the leader looks for the next request before it sleeps, in nanoseconds: whoever has just been answered asks again soon, and to be woken takes
@@ -321,6 +322,7 @@ int cunion_serve(cunion *tree, int device) {
       break;
     }
     handle_request(worker, request, (size_t)count);
+    cidle_answered();
   }
   stop_leading(worker);
   cunion_worker_close(worker);

@@ -12,7 +12,7 @@ enum Layers {
   static let content: Set = ["LocalContentStore"]
   static let snapshots: Set = ["OverlaySnapshotter", "SnapshotIndex"]
   static let archives: Set = ["LayerArchive"]
-  static let lazy: Set = ["LayerIndex", "LazyLayers", "FuseServer", "FuseKeeper", "FuseUnion", "CFuse", "CLibFuse", "CUnion"]
+  static let lazy: Set = ["LayerIndex", "LazyLayers", "FuseServer", "FuseKeeper", "FuseUnion", "CFuse", "CLibFuse", "CUnion", "CIdle"]
   /// A snapshotter whose layers are lazy: it stands on both.
   static let lazySnapshots: Set = ["FuseSnapshotter", "LazyImages"]
   static let unpacking: Set = ["ImageUnpack"]

@@ -13,7 +13,7 @@ int main(int count, char **words) {
   static const struct {
     const char *name;
     void (*run)(const char *);
-  } all[] = {{"walk", test_walk}, {"opens", test_opens}, {"push", test_push}, {"present", test_present}, {"ahead", test_ahead}, {"take-over", test_take_over}};
+  } all[] = {{"walk", test_walk}, {"opens", test_opens}, {"push", test_push}, {"present", test_present}, {"ahead", test_ahead}, {"take-over", test_take_over}, {"idle", test_idle}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     bool wanted = count == 2;
     for (int k = 2; k < count; k++) wanted |= strcmp(words[k], all[i].name) == 0;

@@ -7,3 +7,4 @@ void test_push(const char *directory);
 void test_present(const char *directory);
 void test_ahead(const char *directory);
 void test_take_over(const char *directory);
+void test_idle(const char *directory);

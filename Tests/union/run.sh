@@ -7,8 +7,8 @@ sources=$here/../../Sources
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 export PYTHONDONTWRITEBYTECODE=1
-gcc -std=gnu11 -Wall -Wextra -Werror -O2 -g ${SANITIZE:+-fsanitize=$SANITIZE} $(printf -- "-I%s/include " "$sources/CUnion" "$sources/CFuse" "$sources/CLibFuse") \
-  $(pkg-config --cflags fuse3) "$here/mount-union.c" "$sources"/CUnion/*.c "$sources"/CFuse/*.c "$sources"/CLibFuse/*.c -o "$scratch/mount-union" \
+gcc -std=gnu11 -Wall -Wextra -Werror -O2 -g ${SANITIZE:+-fsanitize=$SANITIZE} $(printf -- "-I%s/include " "$sources/CIdle" "$sources/CUnion" "$sources/CFuse" "$sources/CLibFuse") \
+  $(pkg-config --cflags fuse3) "$here/mount-union.c" "$sources"/CIdle/*.c "$sources"/CUnion/*.c "$sources"/CFuse/*.c "$sources"/CLibFuse/*.c -o "$scratch/mount-union" \
   -lfuse3 -lpthread || exit 1
 {
   for options in -p "" -u "-p -c" "-u -c" "-l -p" -l; do

@@ -183,6 +183,7 @@ extension IndexCommand {
     var files: [String] = []
     @Option(help: "How the kernel is spoken to.")
     var transport: Transport = .raw
+    @OptionGroup var idle: IdleOption
 
     enum Transport: String, ExpressibleByArgument, CaseIterable { case raw, libfuse }
 
@@ -206,6 +207,7 @@ extension IndexCommand {
     private func serve(_ cache: String) async throws {
       let (words, files, transport) = (words, files, transport)
       let signals = StopSignals()
+      idle.apply { Failure.say($0) }
       let mount = try await DedicatedThread.run { try Self.mount(words, files, transport, cache: cache) }
       Output.text("\(mount.target): \(mount.nodes) files of \(words.count / 2) layers\n")
       try await withThrowingTaskGroup(of: Bool.self) { group in

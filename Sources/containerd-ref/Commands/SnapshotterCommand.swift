@@ -60,6 +60,7 @@ struct SnapshotterCommand: AsyncParsableCommand {
     var indexTrust = IndexTrust.repository
     @Option(help: ArgumentHelp("A further repository to look for indexes in; may be repeated. With --index-trust any.", valueName: "REGISTRY/REPOSITORY"))
     var indexRepository: [String] = []
+    @OptionGroup var idle: IdleOption
     @OptionGroup(title: "Registries, of fuse only") var registries: RegistryOptions
     @Option(
       help: ArgumentHelp(
@@ -132,6 +133,7 @@ struct SnapshotterCommand: AsyncParsableCommand {
     var serve = false
     @Flag(help: "Through libfuse, in one process: nobody goes on if that is killed.")
     var libfuse = false
+    @OptionGroup var idle: IdleOption
     @Argument(help: "Where to mount it.")
     var target: String
 
@@ -144,7 +146,7 @@ struct SnapshotterCommand: AsyncParsableCommand {
         if serve { return try serveUnion { try UnionMount(serving: 3, state: 4, $0, at: target, log: { Failure.say($0) }) } }
         if libfuse { return try serveUnion { try UnionMount($0, at: target, transport: .libfuse, log: { Failure.say($0) }) } }
         // This very program: a successor of another version may not understand the tables.
-        let command = ["/proc/self/exe", "snapshotter", "union", "--serve", "--layers", layers, target]
+        let command = ["/proc/self/exe", "snapshotter", "union", "--serve", "--layers", layers] + idle.arguments + [target]
         let status = try UnionKeeper(at: target, command: command, log: { Failure.say($0) }).run()
         if status != 0 { throw ExitCode(status) }
       } catch let code as ExitCode { throw code } catch {
@@ -158,6 +160,7 @@ struct SnapshotterCommand: AsyncParsableCommand {
     private func serveUnion(_ begin: (UnionMount.Layers) throws -> UnionMount) throws {
       let layers = try JSONDecoder().decode(UnionMount.Layers.self, from: Data(try Files.read(layers)))
       if serve { for descriptor: Int32 in 3...4 { _ = clinux_fcntl(descriptor, F_SETFD, Int(FD_CLOEXEC)) } }
+      idle.apply { Failure.say($0) }
       let mount = try begin(layers)
       // Whoever has started us waits for this.
       close(1)

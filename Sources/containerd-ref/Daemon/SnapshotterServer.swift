@@ -50,6 +50,7 @@ struct SnapshotterServer {
       try await serve(try OverlaySnapshotter(root: options.root))
       withExtendedLifetime(lock) {}
     case .fuse:
+      options.idle.apply { logger.notice("\($0)") }
       // containerd may be started later, and again.
       try await ContainerdClient.with(socket: options.containerd, namespace: "default", lasting: true) { client in try await serve(fuse: client) }
     }
@@ -100,7 +101,8 @@ struct SnapshotterServer {
 
   /// Never silently: what was found out is told.
   private func stacking(_ program: String) throws -> FuseSnapshotter.Stacking {
-    let union = FuseSnapshotter.Stacking.union(command: [program, "snapshotter", "union"] + (options.transport == .libfuse ? ["--libfuse"] : []))
+    let union = FuseSnapshotter.Stacking.union(
+      command: [program, "snapshotter", "union"] + (options.transport == .libfuse ? ["--libfuse"] : []) + options.idle.arguments)
     switch options.stacking {
     case .overlay: return .overlay
     case .union: return union
