@@ -332,7 +332,9 @@ static int serve(int device, const cfuse_service *service, cfuse_init_state *sta
     if (count < 0) {
       // ENOENT: the request was interrupted before it was read.
       if (errno == EINTR || errno == EAGAIN || errno == ENOENT) continue;
-      result = errno == ENODEV && !state ? 0 : errno;
+      // Unmounted; ECONNABORTED if that was while a request was being read.
+      result = errno == ECONNABORTED ? ENODEV : errno;
+      if (result == ENODEV && !state) result = 0;
       break;
     }
     const struct fuse_in_header *request = (const struct fuse_in_header *)in;

@@ -21,6 +21,8 @@ static ssize_t read_request(int device, void *buffer, size_t room, void *data) {
   // What this thread has read before is answered.
   cidle_answered();
   ssize_t count = read(device, buffer, room);
+  // Unmounted while a request was being read; libfuse knows the other number.
+  if (count < 0 && errno == ECONNABORTED) errno = ENODEV;
   const struct fuse_in_header *request = buffer;
   if (count < (ssize_t)(sizeof *request + offsetof(struct fuse_init_in, unused)) || request->opcode != FUSE_INIT) return count;
   const struct fuse_init_in *in = (const struct fuse_init_in *)(request + 1);
