@@ -43,13 +43,11 @@ def noise(path, mebibytes):
             file.write(os.urandom(1 << 20))
 
 
-def copy_in_pieces(path, to, piece, first):
+def copy_in_pieces(path, to, piece):
     """The pieces in which a file was written are what the kernel keeps it in, and that is what mapping it costs."""
     with open(path, "rb") as file, open(to, "wb", buffering=0) as other:
-        length = first
-        while bytes := file.read(length):
+        while bytes := file.read(piece):
             other.write(bytes)
-            length = piece
 
 
 def bare_layer(number, files):

@@ -172,7 +172,15 @@ final class LayerWriter {
 
   private static func fill(_ file: borrowing OwnedFD, _ entry: TarReader.Entry, _ path: EntryPath) throws {
     let raw = file.raw
+    let size = archive_entry_size(entry.header)
     var end: Int64 = 0
+    if size > FileFiller.piece {
+      var filler = FileFiller(raw, path: path.text)
+      try entry.readData { bytes, offset in try filler.write(bytes, at: offset) }
+      try filler.finish()
+      if size != filler.end { try check("ftruncate", path.text) { ftruncate(raw, off_t(size)) } }
+      return
+    }
     try entry.readData { bytes, offset in
       var left = bytes
       var position = offset
@@ -184,7 +192,6 @@ final class LayerWriter {
       end = position
     }
     // Holes at the end of a sparse file have no data.
-    let size = archive_entry_size(entry.header)
     if size != end { try check("ftruncate", path.text) { ftruncate(raw, off_t(size)) } }
   }
 
