@@ -15,9 +15,9 @@
 
 // A burst: that many requests, and no longer for each of them.
 #define BURST 32
-#define BURST_GAP (200 * MICROSECOND)
+#define BURST_GAP (500 * MICROSECOND)
 // It is over when there were fewer requests than that in one period.
-#define PERIOD (4 * MILLISECOND)
+#define PERIOD (10 * MILLISECOND)
 #define STILL_BUSY 16
 // Processors look for work for a fifth of the time at most, and for no longer than that at once.
 #define LONGEST (2000 * MILLISECOND)
