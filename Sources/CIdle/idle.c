@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
@@ -107,7 +108,12 @@ int cidle_start(void) {
       pthread_attr_init(&attributes);
       pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
       pthread_attr_setstacksize(&attributes, 64 << 10);
+      // Signals are for the threads of whoever calls.
+      sigset_t all, before;
+      sigfillset(&all);
+      pthread_sigmask(SIG_SETMASK, &all, &before);
       error = pthread_create(&thread, &attributes, attend, NULL);
+      pthread_sigmask(SIG_SETMASK, &before, NULL);
       pthread_attr_destroy(&attributes);
       if (error) close(device);
     }
