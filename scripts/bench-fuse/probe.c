@@ -91,9 +91,17 @@ static void written(const char *path, int mebibytes) {
   close(file);
 }
 
+// Memory that was free: a host that has taken it back gives it again, page by page.
+static void claimed(const char *mebibytes) {
+  size_t size = (size_t)atoi(mebibytes) << 20;
+  char *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (bytes == MAP_FAILED) die(mebibytes);
+  for (size_t i = 0; i < size; i += 4096) bytes[i] = 1;
+}
+
 int main(int count, char **words) {
   if (count < 3) {
-    fputs("usage: probe in-order|mapped FILE, or anywhere FILE READS, create DIRECTORY FILES, write FILE MEBIBYTES\n", stderr);
+    fputs("usage: probe in-order|mapped FILE, or anywhere FILE READS, create DIRECTORY FILES, write FILE MEBIBYTES, claim MEBIBYTES\n", stderr);
     return 2;
   }
   int number = count > 3 ? atoi(words[3]) : 0;
@@ -103,6 +111,7 @@ int main(int count, char **words) {
   else if (strcmp(words[1], "anywhere") == 0) anywhere(words[2], number);
   else if (strcmp(words[1], "create") == 0) created(words[2], number);
   else if (strcmp(words[1], "write") == 0) written(words[2], number);
+  else if (strcmp(words[1], "claim") == 0) claimed(words[2]);
   else return 2;
   printf("%.6f\n", now() - begun);
   return 0;
