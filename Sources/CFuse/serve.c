@@ -344,7 +344,7 @@ static int serve(int device, const cfuse_service *service, cfuse_init_state *sta
     }
     if (request->opcode != FUSE_INIT) {
       handle(device, service, request, (size_t)count, out);
-      cidle_answered();
+      if (request->opcode != FUSE_FORGET && request->opcode != FUSE_BATCH_FORGET) cidle_answered();
       if (request->opcode == FUSE_READDIRPLUS || is_large_read(request)) look_for_next(device);
       continue;
     }

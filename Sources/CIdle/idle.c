@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +27,7 @@
 #define SHORTEST (200 * MILLISECOND)
 #define REST 4
 
+// Of the attending thread alone.
 static int device = -1;
 static _Atomic uint64_t answered, last_burst;
 static _Atomic int is_started, is_asked;
@@ -37,7 +40,7 @@ static uint64_t now(void) {
   return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-// In microseconds; the kernel forgets it when the descriptor is closed, so also when this process is killed.
+// In microseconds; the kernel forgets it when the descriptor is closed.
 static int ask_for(int32_t latency) { return write(device, &latency, sizeof latency) == sizeof latency ? 0 : errno; }
 #define AT_ONCE 0
 #define ANY_TIME 2000000000  // the kernel's own default
@@ -47,36 +50,59 @@ static void sleep_for(uint64_t time) {
   nanosleep(&left, NULL);
 }
 
-// As long as requests follow each other, and `allowed` lasts. How much of it is left.
-static uint64_t attend_burst(uint64_t allowed) {
+// As long as requests follow each other, and `allowed` lasts. How much of it is left; below 0, how much too much it was.
+static int64_t attend_burst(int64_t allowed) {
   uint64_t start = now(), before = atomic_load(&answered);
   if (ask_for(AT_ONCE)) return 0;
   for (;;) {
     sleep_for(PERIOD);
-    uint64_t count = atomic_load(&answered), spent = now() - start;
+    uint64_t count = atomic_load(&answered);
+    int64_t spent = (int64_t)(now() - start);
     if (count - before >= STILL_BUSY && spent < allowed) {
       before = count;
       continue;
     }
     ask_for(ANY_TIME);
-    return spent < allowed ? allowed - spent : 0;
+    return allowed - spent;
   }
 }
 
-static void *attend(void *unused) {
-  (void)unused;
+// What `cidle_start` waits for.
+struct beginning {
+  sem_t is_known;
+  int error;
+};
+
+// A table of descriptors of its own: the request ends with this thread. In the process's it would stay as long as any other that was killed waits in the kernel.
+static int open_alone(void) {
+  // As <linux/close_range.h> has it.
+  const unsigned unshare_table = 1u << 1;
+  // ENOSYS before Linux 5.9: then it is the process's.
+  if (syscall(SYS_close_range, 0u, ~0u, unshare_table) < 0 && errno != ENOSYS) return errno;
+  device = open("/dev/cpu_dma_latency", O_WRONLY | O_CLOEXEC);
+  return device < 0 ? errno : 0;
+}
+
+static void *attend(void *begun) {
   pthread_setname_np(pthread_self(), "ref-idle");
-  uint64_t left = LONGEST, since = now();
+  // The request that comes with the descriptor asks for nothing.
+  int error = open_alone();
+  struct beginning *mine = begun;
+  mine->error = error;
+  sem_post(&mine->is_known);
+  if (error) return NULL;
+  int64_t left = LONGEST;
+  uint64_t since = now();
   for (;;) {
     pthread_mutex_lock(&mutex);
     while (!atomic_load(&is_asked)) pthread_cond_wait(&asked, &mutex);
     pthread_mutex_unlock(&mutex);
-    left += (now() - since) / REST;
-    if (left > LONGEST) left = LONGEST;
+    left += (int64_t)((now() - since) / REST);
+    if (left > (int64_t)LONGEST) left = LONGEST;
     // Not for less than what would be over as soon as it has begun.
-    if (left < SHORTEST) {
+    if (left < (int64_t)SHORTEST) {
       since = now();
-      sleep_for((SHORTEST - left) * REST);
+      sleep_for((uint64_t)((int64_t)SHORTEST - left) * REST);
     } else {
       left = attend_burst(left);
       since = now();
@@ -95,30 +121,35 @@ static int halts_by_haltpoll(void) {
   return count > 0 && strncmp(driver, "haltpoll\n", 9) == 0;
 }
 
+static int begin(void) {
+  if (!halts_by_haltpoll() || sysconf(_SC_NPROCESSORS_ONLN) > CIDLE_PROCESSORS) return ENOTSUP;
+  struct beginning beginning = {.error = 0};
+  sem_init(&beginning.is_known, 0, 0);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  // Where that is less than a thread may have, it gets the usual one.
+  pthread_attr_setstacksize(&attributes, 64 << 10);
+  // Signals are for the threads of whoever calls.
+  sigset_t all, before;
+  pthread_t thread;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&thread, &attributes, attend, &beginning);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attributes);
+  if (!error) {
+    while (sem_wait(&beginning.is_known) < 0) {}
+    error = beginning.error;
+  }
+  sem_destroy(&beginning.is_known);
+  return error;
+}
+
 int cidle_start(void) {
   pthread_mutex_lock(&mutex);
-  int error = 0;
-  if (!atomic_load(&is_started)) {
-    if (!halts_by_haltpoll() || sysconf(_SC_NPROCESSORS_ONLN) > CIDLE_PROCESSORS) error = ENOTSUP;
-    if (!error && (device = open("/dev/cpu_dma_latency", O_WRONLY | O_CLOEXEC)) < 0) error = errno;
-    // The request that comes with the descriptor asks for nothing.
-    pthread_attr_t attributes;
-    pthread_t thread;
-    if (!error) {
-      pthread_attr_init(&attributes);
-      pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-      pthread_attr_setstacksize(&attributes, 64 << 10);
-      // Signals are for the threads of whoever calls.
-      sigset_t all, before;
-      sigfillset(&all);
-      pthread_sigmask(SIG_SETMASK, &all, &before);
-      error = pthread_create(&thread, &attributes, attend, NULL);
-      pthread_sigmask(SIG_SETMASK, &before, NULL);
-      pthread_attr_destroy(&attributes);
-      if (error) close(device);
-    }
-    if (!error) atomic_store(&is_started, 1);
-  }
+  int error = atomic_load(&is_started) ? 0 : begin();
+  if (!error) atomic_store(&is_started, 1);
   pthread_mutex_unlock(&mutex);
   return error;
 }

@@ -322,7 +322,7 @@ int cunion_serve(cunion *tree, int device) {
       break;
     }
     handle_request(worker, request, (size_t)count);
-    cidle_answered();
+    if (request->opcode != FUSE_FORGET && request->opcode != FUSE_BATCH_FORGET) cidle_answered();
   }
   stop_leading(worker);
   cunion_worker_close(worker);

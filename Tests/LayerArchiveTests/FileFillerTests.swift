@@ -26,4 +26,23 @@ struct FileFillerTests {
     #expect(filler.end == Int64(expected.count))
     #expect(try Files.read(path, limit: 64 << 20) == expected)
   }
+
+  @Test(.enabled(if: Needs.root, "needs root: it mounts a small file system")) func aDiskThatBecomesFullTakesAPart() throws {
+    let scratch = ScratchDirectory()
+    #expect(try run(["/bin/mount", "-t", "tmpfs", "-o", "size=1536k", "none", scratch.path]).status == 0)
+    defer { umount2(scratch.path, Int32(MNT_DETACH)) }
+    let path = scratch.path + "/file"
+    let file = try Files.open(path, O_RDWR | O_CREAT, mode: 0o600)
+    let bytes = (0..<2_500_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 12) }
+    var filler = FileFiller(file.raw, path: path)
+    var failure: Int32?
+    do {
+      // What comes second is refused in the middle of one call of two parts.
+      try bytes[..<1_300_000].withUnsafeBytes { try filler.write($0, at: 0) }
+      try bytes[1_300_000...].withUnsafeBytes { try filler.write($0, at: 1_300_000) }
+      try filler.finish()
+    } catch let error as SystemError { failure = error.errno }
+    #expect(failure == ENOSPC)
+    #expect(try Files.read(path) == Array(bytes[..<(1536 << 10)]))
+  }
 }

@@ -182,7 +182,7 @@ forget() { p images rm --sync "$(image)" >/dev/null; }
   lazily >/dev/null
   run cat "$WORK/access.log"
   [ "$(grep -c "GET /v2/team/app/referrers/" <<<"$output")" -eq 1 ] || { echo "$output"; false; }
-  ! grep -q "GET /v2/team/app/blobs/$(layer_digest 1)" <<<"$output"
+  ! grep -q "GET /v2/team/app/blobs/$(layer_digest 1)" <<<"$output" || false
   "$DAEMON" lazy status --json --root "$WORK/second" >"$WORK/status.json"
   jq -e '(.images | length) == 1 and ([.images[0].layers[].state] | unique == ["filling"]) and ([.images[0].layers[].here] | add) == 0 and .declined == []' \
     "$WORK/status.json" || { cat "$WORK/status.json"; false; }
@@ -229,7 +229,7 @@ forget() { p images rm --sync "$(image)" >/dev/null; }
   start_snapshotter third --index-trust local
   : >"$WORK/access.log"
   lazily >/dev/null
-  ! grep -q /referrers/ "$WORK/access.log"
+  ! grep -q /referrers/ "$WORK/access.log" || false
   "$DAEMON" lazy status --root "$WORK/third" | grep -F "none of others is believed"
   forget
 }

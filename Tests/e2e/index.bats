@@ -75,8 +75,8 @@ teardown_file() { rm -rf "$WORK"; }
   [ ! -e "$WORK/mnt/etc/motd" ]
   kill "$pid"
   wait "$pid"
-  ! findmnt "$WORK/mnt"
-  ! grep -v ': complete and verified, ' "$WORK/log"
+  ! findmnt "$WORK/mnt" || false
+  ! grep -v ': complete and verified, ' "$WORK/log" || false
 }
 
 @test "large files that lie unpacked are read by the kernel itself, by either transport" {

@@ -12,5 +12,5 @@
 int cidle_start(void);
 #define CIDLE_PROCESSORS 8
 
-// A request was answered. Costs next to nothing, and nothing before `cidle_start`.
+// A request was answered that somebody has waited for. Costs next to nothing, and nothing before `cidle_start`.
 void cidle_answered(void);

@@ -7,8 +7,8 @@ import SystemKit
 struct IdleOption: ParsableArguments {
   @Flag(
     help: """
-      Let idle processors halt while requests follow each other. By default they look for work meanwhile, for a fifth of the time at most: in virtual machines \
-      with up to 8 processors, where waking one is the host's work.
+      Let idle processors halt while requests follow each other. By default they look for work meanwhile, for a fifth of the time at most for each process \
+      that serves: in virtual machines with up to 8 processors, where waking one is the host's work.
       """)
   var noIdlePolling = false
 
@@ -17,7 +17,7 @@ struct IdleOption: ParsableArguments {
     if noIdlePolling { return }
     let failure = cidle_start()
     if failure == 0 || failure == ENOTSUP { return }
-    log("idle processors halt while requests follow each other: \(SystemError(errno: failure, operation: "open", object: "/dev/cpu_dma_latency"))")
+    log("idle processors halt while requests follow each other: \(SystemError(errno: failure, operation: "ask for others by", object: "/dev/cpu_dma_latency"))")
   }
 
   /// For another process of this program.

@@ -60,7 +60,7 @@ struct SnapshotterCommand: AsyncParsableCommand {
     var indexTrust = IndexTrust.repository
     @Option(help: ArgumentHelp("A further repository to look for indexes in; may be repeated. With --index-trust any.", valueName: "REGISTRY/REPOSITORY"))
     var indexRepository: [String] = []
-    @OptionGroup var idle: IdleOption
+    @OptionGroup(title: "Processors, of fuse only") var idle: IdleOption
     @OptionGroup(title: "Registries, of fuse only") var registries: RegistryOptions
     @Option(
       help: ArgumentHelp(
